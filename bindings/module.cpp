@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// triga._core: a table of contents. Each register_*() adds one family of functions or types.
+#include <pybind11/pybind11.h>
+
+#include <new>
+
+#include "bindings/module_state.h"
+#include "bindings/register.h"
+
+namespace triga {
+
+int module_state::visit(visitproc, void*) { return 0; }
+
+void module_state::clear() {}
+
+namespace {
+
+int core_exec(PyObject* module) {
+  new (PyModule_GetState(module)) module_state;
+  try {
+    pybind11::detail::ensure_internals();
+    auto core = pybind11::reinterpret_borrow<pybind11::module_>(module);
+    register_statistics(core);
+    return 0;
+  } catch (pybind11::error_already_set& error) {
+    pybind11::raise_from(error, PyExc_ImportError, "triga._core could not be initialised");
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_ImportError, error.what());
+  }
+  return -1;
+}
+
+int core_traverse(PyObject* module, visitproc visit, void* argument) {
+  auto* state = static_cast<module_state*>(PyModule_GetState(module));
+  return state != nullptr ? state->visit(visit, argument) : 0;
+}
+
+int core_clear(PyObject* module) {
+  if (auto* state = static_cast<module_state*>(PyModule_GetState(module))) state->clear();
+  return 0;
+}
+
+void core_free(void* module) {
+  if (auto* state = static_cast<module_state*>(PyModule_GetState(static_cast<PyObject*>(module)))) {
+    state->~module_state();
+  }
+}
+
+PyModuleDef_Slot core_slots[] = {
+    {Py_mod_exec, reinterpret_cast<void*>(core_exec)},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+    {0, nullptr},
+};
+
+}  // namespace
+
+PyModuleDef core_module_definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "triga._core",
+    .m_doc = "triga's C++ core under Python. Import triga, not this module.",
+    .m_size = sizeof(module_state),
+    .m_methods = nullptr,
+    .m_slots = core_slots,
+    .m_traverse = core_traverse,
+    .m_clear = core_clear,
+    .m_free = core_free,
+};
+
+}  // namespace triga
+
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
+  PYBIND11_CHECK_PYTHON_VERSION
+  return PyModuleDef_Init(&triga::core_module_definition);
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <Python.h>
+
+namespace triga::py {
+
+// Lets go of the GIL for the scope. Nothing in the scope may touch a Python object.
+class [[nodiscard]] gil_release {
+ public:
+  gil_release() noexcept : state_(PyEval_SaveThread()) {}
+  gil_release(const gil_release&) = delete;
+  gil_release& operator=(const gil_release&) = delete;
+  gil_release(gil_release&&) = delete;
+  gil_release& operator=(gil_release&&) = delete;
+  // Not noexcept: on 3.11 to 3.13 a thread that asks for the GIL after finalization began is unwound through here.
+  ~gil_release() noexcept(false) { PyEval_RestoreThread(state_); }
+
+ private:
+  PyThreadState* state_;
+};
+
+}  // namespace triga::py

@@ -1,0 +1,6 @@
+"""triga's C++ core. Private: use the names that the package triga exports."""
+
+version: str
+
+def counters() -> dict[str, int]: ...
+def reset_counters_after_fork() -> None: ...

@@ -1,0 +1,114 @@
+"""install() and uninstall(): puts the native classes under the standard names and takes them away again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
+
+from triga import _core
+from triga._hook import PatchingFinder
+from triga._parts import PARTS, Part
+from triga._patch import Replace, Replaced
+from triga._platform import refusals
+
+
+class _Installation:
+    """What is installed in this interpreter: the parts, their finder and every attribute replaced."""
+
+    def __init__(self) -> None:
+        self.parts: frozenset[Part] = frozenset()
+        self.finders: list[PatchingFinder] = []
+        self.replaced = Replaced()
+
+
+_installation = _Installation()
+
+
+def _load(target: str) -> Callable[[ModuleType, Replace], None]:
+    module_name, _, function = target.partition(":")
+    __import__(module_name)
+    patch: Callable[[ModuleType, Replace], None] = getattr(sys.modules[module_name], function)
+    return patch
+
+
+def _executed(target: str, module: ModuleType) -> None:
+    _load(target)(module, _installation.replaced)
+
+
+def _install_part(part: Part) -> None:
+    patches = {name: partial(_executed, target) for name, target in PARTS[part].items()}
+    finder = PatchingFinder(patches)
+    sys.meta_path.insert(0, finder)
+    _installation.finders.append(finder)
+    for name, patch in patches.items():
+        module = sys.modules.get(name)
+        if module is not None:
+            patch(module)
+
+
+def install_parts(wanted: frozenset[Part]) -> frozenset[Part]:
+    """Installs those of ``wanted`` that are not installed yet, all or none, and returns the new ones.
+
+    Raises RuntimeError, with nothing changed, where this interpreter or this machine cannot run a part.
+    """
+    new = wanted - _installation.parts
+    for part in sorted(new):
+        for reason in refusals(part):
+            raise RuntimeError(f"triga cannot run {part} natively here: {reason}; nothing was installed")
+    for part in sorted(new):
+        _install_part(part)
+        _installation.parts |= {part}
+    return new
+
+
+def install(*, threads: bool = True, processes: bool = True, loop: bool = True) -> None:
+    """Puts triga's native classes under the standard library's names, in this interpreter.
+
+    Modules that were imported before are patched at once, others when they are imported. A name that a program has
+    already bound (``from queue import Queue``) keeps what it was bound to. Threads, pools and loops that exist go on as
+    they are. A part that is installed already stays as it is, so a second call does nothing.
+
+    Args:
+        threads: threading, queue and the thread pool of concurrent.futures.
+        processes: multiprocessing and the process pool of concurrent.futures.
+        loop: the event loop of asyncio.
+
+    Raises:
+        RuntimeError: this interpreter or kernel cannot run a part; nothing was installed.
+    """
+    chosen = {"threads": threads, "processes": processes, "loop": loop}
+    install_parts(frozenset(part for part, wanted in chosen.items() if wanted))
+
+
+def uninstall() -> None:
+    """Puts the standard library's own classes back. What was made natively goes on working. Safe to call twice."""
+    for finder in _installation.finders:
+        if finder in sys.meta_path:
+            sys.meta_path.remove(finder)
+    _installation.finders.clear()
+    _installation.replaced.undo()
+    _installation.parts = frozenset()
+
+
+def installed_parts() -> frozenset[Part]:
+    """The parts that are installed in this interpreter, of ``threads``, ``processes`` and ``loop``."""
+    return _installation.parts
+
+
+@contextmanager
+def installed(*, threads: bool = True, processes: bool = True, loop: bool = True) -> Iterator[None]:
+    """``with triga.installed():`` is :func:`install`, and :func:`uninstall` of it at the end of the block."""
+    before = _installation.parts
+    install(threads=threads, processes=processes, loop=loop)
+    try:
+        yield
+    finally:
+        uninstall()
+        install_parts(before)
+
+
+os.register_at_fork(after_in_child=_core.reset_counters_after_fork)

@@ -1,0 +1,33 @@
+"""The three parts of triga, and which function patches which module of the standard library for each.
+
+A value is ``"package.module:function"``; the function is ``patch(module, replace)``, called right after ``module`` was
+executed (or at once if it was imported before), once for every copy of the module. ``replace(owner, name, new)`` sets
+an attribute so that :func:`triga.uninstall` can put the old one back. Nothing of the standard library is imported here.
+"""
+
+from __future__ import annotations
+
+Part = str
+
+PARTS: dict[Part, dict[str, str]] = {
+    "threads": {},
+    "processes": {},
+    "loop": {},
+}
+
+ALL: frozenset[Part] = frozenset(PARTS)
+
+
+def parse_parts(text: str) -> frozenset[Part]:
+    """The parts that the TRIGA variable names: ``1`` or ``all`` for every one, ``0`` for none, else a comma list.
+
+    Raises ValueError naming the word that is no part.
+    """
+    words = {word.strip().lower() for word in text.split(",")} - {""}
+    if words <= {"0", "no", "off", "false"}:
+        return frozenset()
+    if words <= {"1", "all", "yes", "on", "true"}:
+        return ALL
+    for word in sorted(words - ALL):
+        raise ValueError(f"TRIGA={text!r}: {word!r} is no part of triga; use 1, 0 or a comma list of {sorted(ALL)}")
+    return frozenset(words)

@@ -1,0 +1,38 @@
+"""Attributes of the standard library that triga replaced, with what stood there before."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+_MISSING: Any = object()
+
+
+class Replace(Protocol):
+    """What a patch function is given to change a module or a class."""
+
+    def __call__(self, owner: Any, name: str, new: Any) -> None:
+        """Sets ``owner.name = new`` and remembers what was there."""
+
+
+class Replaced:
+    """A list of replaced attributes, undone in reverse order."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[Any, str, Any, Any]] = []
+
+    def __call__(self, owner: Any, name: str, new: Any) -> None:
+        """Sets ``owner.name = new`` and remembers what was there."""
+        old = vars(owner).get(name, _MISSING)
+        setattr(owner, name, new)
+        self._entries.append((owner, name, old, vars(owner)[name]))
+
+    def undo(self) -> None:
+        """Puts the old values back, except where somebody else has replaced ours since."""
+        while self._entries:
+            owner, name, old, new = self._entries.pop()
+            if vars(owner).get(name, _MISSING) is not new:
+                continue
+            if old is _MISSING:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, old)

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+// The rooms of triga._core, one function a room; each is defined in register_<room>.cpp or types/<room>.cpp.
+// They throw pybind11::error_already_set or std::exception; module.cpp turns that into ImportError.
+namespace triga {
+
+void register_statistics(pybind11::module_& core);
+
+}  // namespace triga
