@@ -5,9 +5,10 @@
 
 namespace triga {
 
-// What one interpreter's copy of triga._core owns: its types and the Python objects it needs at hand. There is no
-// C++ global that holds a Python object, so the module loads in any number of interpreters, each with its own GIL.
-// Each family of types adds a member here (a struct from its own header with visit() and clear()).
+// What one interpreter's copy of triga._core owns: its types and the Python objects it needs at hand. There
+// is no C++ global that holds a Python object, so the module loads in any number of interpreters, each with
+// its own GIL. Each family of types adds a member here (a struct from its own header with visit() and
+// clear()).
 struct module_state {
   int visit(visitproc visit_one, void* argument);
   void clear();
@@ -20,7 +21,8 @@ inline module_state& state_of(PyObject* module) noexcept {
   return *static_cast<module_state*>(PyModule_GetState(module));
 }
 
-// For slots that get no defining class: the state of the module that made `type` or the nearest native base of it.
+// For slots that get no defining class: the state of the module that made `type` or the nearest native base
+// of it.
 inline module_state& state_of(PyTypeObject* type) noexcept {
   return state_of(PyType_GetModuleByDef(type, &core_module_definition));
 }

@@ -18,7 +18,8 @@ pybind11::dict counters() {
 
 void register_statistics(pybind11::module_& core) {
   core.attr("version") = TRIGA_VERSION;
-  core.def("counters", &counters, "What the C++ core of this process has done so far: a dict of counter name to int.");
+  core.def("counters", &counters,
+           "What the C++ core of this process has done so far: a dict of counter name to int.");
   core.def("reset_counters_after_fork", &trace::reset_after_fork_in_child,
            "Starts the counters from zero in a forked child.");
 }

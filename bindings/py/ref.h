@@ -19,7 +19,8 @@ class ref {
   }
   ~ref() { Py_XDECREF(object_); }
 
-  // Takes over a new reference, as most C-API calls return it (nullptr: the call failed and set an exception).
+  // Takes over a new reference, as most C-API calls return it (nullptr: the call failed and set an
+  // exception).
   [[nodiscard]] static ref steal(PyObject* object) noexcept { return ref(object); }
   // Adds a reference to a borrowed object.
   [[nodiscard]] static ref borrow(PyObject* object) noexcept { return ref(Py_XNewRef(object)); }

@@ -16,7 +16,8 @@ int operation(int base, futex_scope scope) noexcept {
 
 }  // namespace
 
-wait_status futex_wait(futex_word& word, std::uint32_t expected, time_point deadline, futex_scope scope) noexcept {
+wait_status futex_wait(futex_word& word, std::uint32_t expected, time_point deadline,
+                       futex_scope scope) noexcept {
   timespec until{};
   timespec* timeout = nullptr;
   if (deadline != never) {
@@ -24,8 +25,8 @@ wait_status futex_wait(futex_word& word, std::uint32_t expected, time_point dead
     timeout = &until;
   }
   // FUTEX_WAIT_BITSET, unlike FUTEX_WAIT, takes an absolute time on CLOCK_MONOTONIC.
-  const long outcome = syscall(SYS_futex, &word, operation(FUTEX_WAIT_BITSET, scope), expected, timeout, nullptr,
-                               FUTEX_BITSET_MATCH_ANY);
+  const long outcome = syscall(SYS_futex, &word, operation(FUTEX_WAIT_BITSET, scope), expected, timeout,
+                               nullptr, FUTEX_BITSET_MATCH_ANY);
   if (outcome == 0 || errno == EAGAIN) return wait_status::woken;
   if (errno == ETIMEDOUT) return wait_status::timed_out;
   return errno == EINTR ? wait_status::interrupted : wait_status::woken;

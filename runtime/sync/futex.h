@@ -8,8 +8,8 @@
 
 namespace triga::sync {
 
-// A futex word. Threads of one process use futex_scope::process; words in shared memory need futex_scope::shared,
-// which makes the kernel look the word up by its page instead of its address.
+// A futex word. Threads of one process use futex_scope::process; words in shared memory need
+// futex_scope::shared, which makes the kernel look the word up by its page instead of its address.
 using futex_word = std::atomic<std::uint32_t>;
 enum class futex_scope { process, shared };
 

@@ -8,9 +8,9 @@
 namespace triga::trace {
 namespace {
 
-// A thread counts millions of times a second and is asked seldom. So each thread has a shard that only it writes
-// (relaxed load and store, no locked instruction) and that snapshot() may read at any time; a thread that ends folds
-// its shard into `ended`.
+// A thread counts millions of times a second and is asked seldom. So each thread has a shard that only it
+// writes (relaxed load and store, no locked instruction) and that snapshot() may read at any time; a thread
+// that ends folds its shard into `ended`.
 struct shard {
   std::array<std::atomic<std::uint64_t>, counter_count> values{};
   shard* next = nullptr;
@@ -18,7 +18,7 @@ struct shard {
 };
 
 struct registry {
-  std::mutex mutex;          // guards living, ended and the links of every shard
+  std::mutex mutex;  // guards living, ended and the links of every shard
   shard* living = nullptr;
   counter_values ended{};
 };
@@ -67,7 +67,8 @@ counter_values snapshot() {
   const std::lock_guard lock(all.mutex);
   counter_values sums = all.ended;
   for (const shard* each = all.living; each != nullptr; each = each->next) {
-    for (std::size_t i = 0; i < counter_count; ++i) sums[i] += each->values[i].load(std::memory_order_relaxed);
+    for (std::size_t i = 0; i < counter_count; ++i)
+      sums[i] += each->values[i].load(std::memory_order_relaxed);
   }
   return sums;
 }

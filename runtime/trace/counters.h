@@ -8,41 +8,46 @@
 
 namespace triga::trace {
 
-// What the core counts about its own work; triga.stats() shows them under these names. A new counter is a line here
-// and its name in counter_names.
+// What the core counts about its own work; triga.stats() shows them under these names. A new counter is a
+// line here and its name in counter_names.
 enum class counter : std::size_t {
-  threads_started,        // OS threads created by the thread cache
-  threads_reused,         // starts served by a parked OS thread
-  tasks_run,              // tasks that a thread pool ran
-  wakes,                  // parked threads woken by a futex call
-  wakes_saved,            // submits that needed no wake
-  queue_operations,       // put and get on a native queue
-  processes_spawned,      // child processes started
-  processes_reused,       // starts served by a warm process
-  processes_died,         // child processes that ended by a signal or while they held work
-  process_tasks_run,      // tasks that a process pool completed
-  messages_sent,          // messages written to a shared-memory ring
-  messages_received,      // messages read from a shared-memory ring
-  message_bytes,          // bytes of both
-  loop_iterations,        // turns of an event loop
-  callbacks_run,          // ready callbacks that a loop ran
-  timers_scheduled,       // timers put on a loop's heap
-  timers_fired,           // timers that came due
-  polls,                  // epoll_wait calls
-  descriptor_events,      // readiness events that epoll reported
-  bytes_read,             // bytes that native transports received
-  bytes_written,          // bytes that native transports sent
-  count_                  // how many there are
+  threads_started,    // OS threads created by the thread cache
+  threads_reused,     // starts served by a parked OS thread
+  tasks_run,          // tasks that a thread pool ran
+  wakes,              // parked threads woken by a futex call
+  wakes_saved,        // submits that needed no wake
+  queue_operations,   // put and get on a native queue
+  processes_spawned,  // child processes started
+  processes_reused,   // starts served by a warm process
+  processes_died,     // child processes that ended by a signal or while they held work
+  process_tasks_run,  // tasks that a process pool completed
+  messages_sent,      // messages written to a shared-memory ring
+  messages_received,  // messages read from a shared-memory ring
+  message_bytes,      // bytes of both
+  loop_iterations,    // turns of an event loop
+  callbacks_run,      // ready callbacks that a loop ran
+  timers_scheduled,   // timers put on a loop's heap
+  timers_fired,       // timers that came due
+  polls,              // epoll_wait calls
+  descriptor_events,  // readiness events that epoll reported
+  bytes_read,         // bytes that native transports received
+  bytes_written,      // bytes that native transports sent
+  count_              // how many there are
 };
 
 inline constexpr std::size_t counter_count = static_cast<std::size_t>(counter::count_);
 
 inline constexpr std::array<std::string_view, counter_count> counter_names = {
-    "threads_started",   "threads_reused",   "tasks_run",        "wakes",
-    "wakes_saved",       "queue_operations", "processes_spawned", "processes_reused",
-    "processes_died",    "process_tasks_run", "messages_sent",    "messages_received",
-    "message_bytes",     "loop_iterations",  "callbacks_run",    "timers_scheduled",
-    "timers_fired",      "polls",            "descriptor_events", "bytes_read",
+    "threads_started",   "threads_reused",
+    "tasks_run",         "wakes",
+    "wakes_saved",       "queue_operations",
+    "processes_spawned", "processes_reused",
+    "processes_died",    "process_tasks_run",
+    "messages_sent",     "messages_received",
+    "message_bytes",     "loop_iterations",
+    "callbacks_run",     "timers_scheduled",
+    "timers_fired",      "polls",
+    "descriptor_events", "bytes_read",
     "bytes_written"};
 
 using counter_values = std::array<std::uint64_t, counter_count>;

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import sys
 
+_activated = False
+
 
 def activate() -> None:
-    """Installs the parts that the environment variable TRIGA names; does nothing without it."""
+    """Installs the parts that the environment variable TRIGA names; does nothing without it, or a second time."""
+    global _activated
     value = os.environ.get("TRIGA")
-    if not value:
+    if not value or _activated:
         return
+    _activated = True  # a virtual environment's site reads triga.pth twice up to 3.14
     from triga._parts import parse_parts
 
     try:

@@ -2,20 +2,23 @@
 
 A module is patched by whichever import executes it, so fresh copies (as CPython's own tests make them) and
 sub-interpreters are reached, and activation itself imports neither ``threading`` nor ``asyncio``, which CPython's
-suite checks (test_import_from_another_thread).
+suite checks (test_import_from_another_thread). The classes have no base in importlib.abc, whose import would triple
+the interpreter's start-up time.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 
-class PatchingLoader(Loader):
+class PatchingLoader:
     """A module's own loader, plus one call after the module was executed."""
 
     def __init__(self, loader: Any, executed: Callable[[ModuleType], None]) -> None:
@@ -40,7 +43,7 @@ class PatchingLoader(Loader):
         return getattr(self._loader, name)
 
 
-class PatchingFinder(MetaPathFinder):
+class PatchingFinder:
     """Finds the modules that have a patch function, through the finders that would find them anyway."""
 
     def __init__(self, patches: Mapping[str, Callable[[ModuleType], None]]) -> None:
@@ -57,6 +60,7 @@ class PatchingFinder(MetaPathFinder):
             spec = finder.find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                    spec.loader = PatchingLoader(spec.loader, executed)
+                    patching: Any = PatchingLoader(spec.loader, executed)
+                    spec.loader = patching
                 return spec
         return None

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from types import ModuleType
 
 from triga import _core
 from triga._hook import PatchingFinder
 from triga._parts import PARTS, Part
-from triga._patch import Replace, Replaced
+from triga._patch import Replaced
 from triga._platform import refusals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from triga._patch import Replace
 
 
 class _Installation:
@@ -35,12 +38,15 @@ def _load(target: str) -> Callable[[ModuleType, Replace], None]:
     return patch
 
 
-def _executed(target: str, module: ModuleType) -> None:
-    _load(target)(module, _installation.replaced)
+def _patcher(target: str) -> Callable[[ModuleType], None]:
+    def executed(module: ModuleType) -> None:
+        _load(target)(module, _installation.replaced)
+
+    return executed
 
 
 def _install_part(part: Part) -> None:
-    patches = {name: partial(_executed, target) for name, target in PARTS[part].items()}
+    patches = {name: _patcher(target) for name, target in PARTS[part].items()}
     finder = PatchingFinder(patches)
     sys.meta_path.insert(0, finder)
     _installation.finders.append(finder)
@@ -99,16 +105,23 @@ def installed_parts() -> frozenset[Part]:
     return _installation.parts
 
 
-@contextmanager
-def installed(*, threads: bool = True, processes: bool = True, loop: bool = True) -> Iterator[None]:
-    """``with triga.installed():`` is :func:`install`, and :func:`uninstall` of it at the end of the block."""
-    before = _installation.parts
-    install(threads=threads, processes=processes, loop=loop)
-    try:
-        yield
-    finally:
+class installed:  # lower case: a function in all but its implementation, which spares contextlib at every start
+    """``with triga.installed():`` is :func:`install`, and at the end of the block a return to what was there before.
+
+    Args and errors are those of :func:`install`.
+    """
+
+    def __init__(self, *, threads: bool = True, processes: bool = True, loop: bool = True) -> None:
+        self._chosen = {"threads": threads, "processes": processes, "loop": loop}
+        self._before: frozenset[Part] = frozenset()
+
+    def __enter__(self) -> None:
+        self._before = _installation.parts
+        install(**self._chosen)
+
+    def __exit__(self, *error: object) -> None:
         uninstall()
-        install_parts(before)
+        install_parts(self._before)
 
 
 os.register_at_fork(after_in_child=_core.reset_counters_after_fork)

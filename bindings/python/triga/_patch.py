@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    # What a patch function is given to change a module or a class: replace(owner, name, new).
+    Replace: TypeAlias = Callable[[Any, str, Any], None]
 
 _MISSING: Any = object()
-
-
-class Replace(Protocol):
-    """What a patch function is given to change a module or a class."""
-
-    def __call__(self, owner: Any, name: str, new: Any) -> None:
-        """Sets ``owner.name = new`` and remembers what was there."""
 
 
 class Replaced:

@@ -1,11 +1,12 @@
-"""What this interpreter and kernel offer, and what they lack for each part."""
+"""What this interpreter and kernel offer, and what they lack for each part.
+
+Read at activation, so it does without platform and sysconfig: on 3.13 the latter imports threading.
+"""
 
 from __future__ import annotations
 
 import os
-import platform
 import sys
-import sysconfig
 
 from triga._parts import ALL, Part
 
@@ -27,9 +28,9 @@ def refusals(part: Part) -> list[str]:
     if sys.platform != "linux":
         reasons.append(f"triga needs Linux and this is {sys.platform}")
     if sys.implementation.name != "cpython":
-        reasons.append(f"triga needs CPython and this is {platform.python_implementation()}")
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        reasons.append(f"triga needs CPython and this is {sys.implementation.name}")
+    if "t" in sys.abiflags:
         reasons.append("this is a free-threaded build of CPython, which triga does not support yet")
     if part == "processes" and not has_pidfd():
-        reasons.append(f"the kernel has no pidfd_open(2) (Linux 5.3 or later; this is {platform.release()})")
+        reasons.append(f"the kernel has no pidfd_open(2) (Linux 5.3 or later; this is {os.uname().release})")
     return reasons

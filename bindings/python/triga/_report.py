@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 
 
 def _append(path: str) -> None:
+    import json
+
     from triga import _core
 
     line = json.dumps({"pid": os.getpid(), **_core.counters()}) + "\n"

@@ -1,0 +1,121 @@
+"""python -m triga: a program sees and says what it would under plain Python."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHOW = "import sys; print(sys.argv, sys.path[0], __name__, sys.orig_argv[1:], sys.flags.optimize, sys.warnoptions)"
+NATIVE = "import triga; print(sorted(triga.installed_parts()))"
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs this interpreter with ARGUMENTS in FOLDER."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=folder, timeout=60)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of programs of the kinds that the interpreter's command line takes."""
+    (tmp_path / "show.py").write_text(SHOW)
+    (tmp_path / "raises.py").write_text("def inner():\n    raise KeyError('lost')\n\ninner()\n")
+    (tmp_path / "broken.py").write_text("def inner(:\n")
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(7)\n")
+    (tmp_path / "says.py").write_text("import sys\nsys.exit('no such luck')\n")
+    (tmp_path / "stack.py").write_text("import traceback\ntraceback.print_stack()\n")
+    (tmp_path / "main.py").write_text(
+        "import sys, __main__\nprint(__main__.__file__, sys.modules['__main__'] is __main__)\n"
+    )
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(SHOW)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show.py", "a", "-b", "--", "c"],
+        ["-m", "package", "x"],
+        ["package", "x"],
+        ["-c", SHOW, "x", "y"],
+        ["raises.py"],
+        ["broken.py"],
+        ["leaves.py"],
+        ["says.py"],
+        ["stack.py"],
+        ["main.py"],
+        ["absent.py"],
+        ["-m", "absent"],
+    ],
+    ids=" ".join,
+)
+def test_a_program_is_as_under_plain_python(folder: Path, arguments: list[str]) -> None:
+    plain = run(folder, *arguments)
+    native = run(folder, "-m", "triga", *arguments)
+    assert (native.returncode, native.stdout, native.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+
+
+@pytest.mark.parametrize(
+    "options", [["-O"], ["-u", "-W", "ignore"], ["-Wignore", "-X", "dev"], ["-B", "-I"]], ids=" ".join
+)
+def test_interpreter_options_are_kept(folder: Path, options: list[str]) -> None:
+    plain = run(folder, *options, "show.py")
+    native = run(folder, *options, "-m", "triga", "show.py")
+    assert (native.returncode, native.stdout) == (plain.returncode, plain.stdout)
+
+
+def test_options_and_the_module_in_one_word(folder: Path) -> None:
+    assert run(folder, "-Om", "triga", "show.py").stdout == run(folder, "-O", "show.py").stdout
+
+
+@pytest.mark.parametrize("arguments", [["native.py"], ["-c", NATIVE], ["-m", "native"]], ids=lambda words: words[0])
+def test_every_part_is_native(folder: Path, arguments: list[str]) -> None:
+    (folder / "native.py").write_text(NATIVE)
+    assert run(folder, "-m", "triga", *arguments).stdout == "['loop', 'processes', 'threads']\n"
+
+
+def test_ctrl_c_ends_a_program_as_under_plain_python(folder: Path) -> None:
+    (folder / "waits.py").write_text("import time\nprint('waiting', flush=True)\ntime.sleep(50)\n")
+    outcomes = []
+    for runner in ([], ["-m", "triga"]):
+        command = [sys.executable, *runner, "waits.py"]
+        with subprocess.Popen(
+            command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "waiting\n"
+            process.send_signal(signal.SIGINT)
+            outcomes.append((process.communicate(timeout=30)[1], process.returncode))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][1] == -signal.SIGINT
+
+
+def test_usage_without_a_program(folder: Path) -> None:
+    done = run(folder, "-m", "triga")
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: python -m triga script.py")
+
+
+def test_without_site_there_is_one_clear_sentence(folder: Path) -> None:
+    import triga
+
+    environment = {"PYTHONPATH": str(Path(triga.__file__).parent.parent)}
+    command = [sys.executable, "-S", "-m", "triga", "show.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=60)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "triga: cannot run show.py: -S keeps the interpreter from reading triga.pth\n",
+    )
+
+
+def test_doctor_names_each_part(folder: Path) -> None:
+    done = run(folder, "-m", "triga", "doctor")
+    assert done.returncode == 0
+    assert {line.split()[0] for line in done.stdout.splitlines()} >= {"kernel", "threads", "processes", "loop"}
+    assert run(folder, "-m", "triga", "doctor", "who").returncode == 2
