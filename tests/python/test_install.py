@@ -56,3 +56,53 @@ def test_a_wrong_value_is_one_sentence_and_no_half_installed_state() -> None:
     assert done.stdout == "[]\n"
     assert done.stderr.count("\n") == 1
     assert "'thread' is no part of triga" in done.stderr
+
+
+def test_uninstall_leaves_what_somebody_else_put_there() -> None:
+    from triga._patch import Replaced
+
+    class Owner:
+        first = 1
+        second = 2
+
+    replaced = Replaced()
+    replaced(Owner, "first", 10)
+    replaced(Owner, "second", 20)
+    replaced(Owner, "third", 30)
+    Owner.second = 99
+    replaced.undo()
+    assert (Owner.first, Owner.second, hasattr(Owner, "third")) == (1, 99, False)
+
+
+def test_a_forked_child_counts_from_zero_and_stays_installed() -> None:
+    program = (
+        "import os, queue, triga\n"
+        "q = queue.SimpleQueue(); q.put(1); q.get()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    print(sum(triga.stats().values()), len(triga.installed_parts()), flush=True)\n"
+        "    os._exit(0)\n"
+        "os.waitpid(pid, 0)\n"
+    )
+    done = python("-c", program, TRIGA="1")
+    assert (done.stdout, done.stderr) == ("0 3\n", "")
+
+
+def test_install_after_threads_have_run_reaches_new_ones_only() -> None:
+    program = (
+        "import threading\n"
+        "go = threading.Event()\n"
+        "early = threading.Thread(target=go.wait); early.start()\n"
+        "import triga; triga.install()\n"
+        "late = threading.Thread(target=go.set); late.start(); late.join(); early.join()\n"
+        "counts = triga.stats(); print(counts['threads_started'] + counts['threads_reused'])\n"
+    )
+    done = python("-c", program)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_a_program_without_triga_starts_without_importing_it() -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "TRIGA"}
+    program = "import sys; print([name for name in sys.modules if name.startswith('triga')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.stdout == "[]\n"
