@@ -103,6 +103,16 @@ def test_install_after_threads_have_run_reaches_new_ones_only() -> None:
 
 def test_a_program_without_triga_starts_without_importing_it() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "TRIGA"}
-    program = "import sys; print([name for name in sys.modules if name.startswith('triga')])"
+    program = "import sys; print([name for name in sys.modules if name.split('.')[0] == 'triga'])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60)
     assert done.stdout == "[]\n"
+
+
+def test_the_way_in_of_python_3_15_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    import _triga_start
+
+    monkeypatch.setenv("TRIGA", "0")
+    _triga_start.activate()
+    monkeypatch.delenv("TRIGA")
+    _triga_start.activate()
+    assert triga.installed_parts() == frozenset()
