@@ -1,4 +1,4 @@
-"""What triga.start names (3.15 and later): a start-up entry has to be importable, and triga should not be without TRIGA."""
+"""What triga.start names (3.15): a start-up entry has to be importable, and without TRIGA triga should not be."""
 
 import os
 

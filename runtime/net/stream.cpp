@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+#include "runtime/net/stream.h"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+#include "runtime/trace/counters.h"
+
+namespace triga::net {
+namespace {
+
+// Pieces given to one sendmsg(2). The kernel allows 1,024 (IOV_MAX); 64 covers bursts and keeps the array on
+// the stack at a kilobyte.
+constexpr std::size_t pieces_per_send = 64;
+
+// EINTR: the next readiness report comes at once. A signal handler of Python's should run before another
+// attempt.
+bool would_block(int error) noexcept { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+send_outcome outcome_of(ssize_t sent) noexcept {
+  if (sent >= 0) {
+    trace::count(trace::counter::bytes_written, static_cast<std::uint64_t>(sent));
+    return {.bytes = static_cast<std::size_t>(sent), .error = 0};
+  }
+  return {.bytes = 0, .error = would_block(errno) ? 0 : errno};
+}
+
+}  // namespace
+
+void stream::detach() noexcept {
+  if (interest_ != 0) (void)watch(0);
+  poller_ = nullptr;
+}
+
+void stream::handle(std::uint32_t events) {
+  // An error or a hang-up is reported to whoever waits, reader and writer, as selectors.EpollSelector does.
+  if ((events & ~std::uint32_t{EPOLLOUT}) != 0 && watches_reading()) read_ready();
+  // The reader may have closed the stream or drained the queue by now. A writability not handled is reported
+  // again.
+  if ((events & ~std::uint32_t{EPOLLIN}) != 0 && watches_writing() && sink_.may_go_on()) flush();
+}
+
+int stream::watch(std::uint32_t interest) {
+  if (interest == interest_) return 0;
+  if (poller_ == nullptr) return EBADF;
+  if (interest == 0) {
+    poller_->remove(fd_);
+  } else {
+    const io::status done =
+        interest_ == 0 ? poller_->add(fd_, interest, sink_) : poller_->modify(fd_, interest, sink_);
+    if (!done) return done.error();
+  }
+  interest_ = interest;
+  return 0;
+}
+
+void stream::read_ready() {
+  const std::span<std::byte> into = sink_.receive_into();
+  if (into.empty()) return;
+  const ssize_t count = ::recv(fd_, into.data(), into.size(), 0);
+  if (count > 0) {
+    trace::count(trace::counter::bytes_read, static_cast<std::uint64_t>(count));
+    sink_.received(static_cast<std::size_t>(count));
+  } else if (count == 0) {
+    sink_.received_eof();
+  } else if (!would_block(errno)) {
+    sink_.read_failed(errno);
+  }
+}
+
+int stream::start_reading() { return closing_ ? 0 : watch(interest_ | EPOLLIN); }
+
+int stream::stop_reading() { return watch(interest_ & ~std::uint32_t{EPOLLIN}); }
+
+send_outcome stream::try_send(const void* data, std::size_t size) noexcept {
+  // MSG_NOSIGNAL: a vanished peer is an error of this write, never a SIGPIPE for the process.
+  return outcome_of(::send(fd_, data, size, MSG_NOSIGNAL));
+}
+
+send_outcome stream::send_queued() noexcept {
+  std::array<iovec, pieces_per_send> pieces;
+  const std::span<iovec> filled = queue_.gather(pieces);
+  msghdr message{};
+  message.msg_iov = filled.data();
+  message.msg_iovlen = filled.size();
+  return outcome_of(::sendmsg(fd_, &message, MSG_NOSIGNAL));
+}
+
+void stream::flush() {
+  if (ended_ || queue_.empty()) return;
+  const send_outcome sent = send_queued();
+  if (sent.error != 0) {
+    queue_.clear();
+    (void)watch(interest_ & ~std::uint32_t{EPOLLOUT});
+    sink_.write_failed(sent.error);
+    return;
+  }
+  queue_.consume(sent.bytes);
+  check_low_water();
+  if (queue_.empty() && !ended_) everything_sent();
+}
+
+void stream::everything_sent() {
+  (void)watch(interest_ & ~std::uint32_t{EPOLLOUT});
+  sink_.drained();
+  if (ended_) return;
+  if (closing_) {
+    ended_ = true;
+    sink_.closed();
+  } else if (half_closed_ && ::shutdown(fd_, SHUT_WR) != 0) {
+    sink_.half_close_failed(errno);
+  }
+}
+
+int stream::watch_writable() {
+  if (queue_.empty()) return 0;
+  const int error = watch(interest_ | EPOLLOUT);
+  if (error == 0) check_high_water();
+  return error;
+}
+
+int stream::shut_down_writing() {
+  if (closing_ || half_closed_) return 0;
+  half_closed_ = true;
+  return queue_.empty() && ::shutdown(fd_, SHUT_WR) != 0 ? errno : 0;
+}
+
+bool stream::close() {
+  if (closing_) return false;
+  closing_ = true;
+  (void)stop_reading();
+  if (!queue_.empty()) return false;
+  ended_ = true;
+  (void)watch(0);
+  return true;
+}
+
+bool stream::abort() {
+  if (ended_) return false;
+  queue_.clear();
+  closing_ = true;
+  ended_ = true;
+  (void)watch(0);
+  return true;
+}
+
+void stream::set_water_marks(std::size_t high, std::size_t low) noexcept {
+  high_water_ = high;
+  low_water_ = low;
+}
+
+void stream::check_high_water() {
+  if (writing_paused_ || queue_.bytes() <= high_water_) return;
+  writing_paused_ = true;
+  sink_.pause_writing();
+}
+
+void stream::check_low_water() {
+  if (!writing_paused_ || queue_.bytes() > low_water_) return;
+  writing_paused_ = false;
+  sink_.resume_writing();
+}
+
+}  // namespace triga::net

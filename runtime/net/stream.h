@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "runtime/io/poller.h"
+#include "runtime/net/write_queue.h"
+
+namespace triga::net {
+
+// What a stream tells its owner. The owner is what the poller calls: its on_ready() calls stream.handle(),
+// inside whatever the owner needs around it. The stream calls the rest from handle() and flush(); each may
+// close, abort, pause or write to the stream, but not destroy it.
+class stream_sink : public io::watcher {
+ public:
+  stream_sink() = default;
+  stream_sink(const stream_sink&) = delete;
+  stream_sink& operator=(const stream_sink&) = delete;
+  stream_sink(stream_sink&&) = delete;
+  stream_sink& operator=(stream_sink&&) = delete;
+
+  // Where the next bytes should go. An empty span: nothing is read this time (the owner has dealt with the
+  // reason).
+  virtual std::span<std::byte> receive_into() = 0;
+  virtual void received(std::size_t bytes) = 0;  // that many bytes are in the memory given last
+  virtual void received_eof() = 0;               // the peer sends no more: close, or stop reading
+  virtual void read_failed(int error) = 0;       // errno of recv(2), never EAGAIN or EINTR: abort
+
+  virtual void pause_writing() = 0;               // more than the high-water mark is queued
+  virtual void resume_writing() = 0;              // as little as the low-water mark is queued; may write
+  virtual void write_failed(int error) = 0;       // errno of sendmsg(2); the queue is empty by now: abort
+  virtual void drained() = 0;                     // the queue became empty
+  virtual void half_close_failed(int error) = 0;  // errno of shutdown(2), asked for by shut_down_writing()
+  virtual void closed() = 0;  // close() was called before and the rest is sent now: the end
+
+  // false: whatever was called last wants the control back before anything else is called (a pending
+  // exception).
+  [[nodiscard]] virtual bool may_go_on() const noexcept { return true; }
+
+ protected:
+  ~stream_sink() = default;
+};
+
+// What a non-blocking send took: `error` is 0 when the kernel took anything or would block.
+struct send_outcome {
+  std::size_t bytes = 0;
+  int error = 0;
+};
+
+// A connected stream socket (TCP, Unix) on a poller: asyncio's selector transport without Python.
+//
+// The problem: a transport has to send at once what the kernel takes, keep the rest, watch for writability
+// only while there is a rest, watch for readability only while its owner wants data, and end in exactly one
+// way however close, half close, errors and the peer's disappearance interleave.
+//
+// It is used by one thread, the poller's. The descriptor belongs to the owner, who keeps it open until the
+// stream stopped watching. It is registered once: while nothing changes in what is waited for, no epoll_ctl
+// is made; while nothing is waited for, it is not registered, so that others may watch it (sendfile does).
+// Readiness is level-triggered: a read that took only part is told again next turn, which also is fair to
+// other connections.
+class stream {
+ public:
+  static constexpr std::size_t default_high_water = 64 * 1024;
+
+  stream(int fd, stream_sink& sink, write_queue::release_function release) noexcept
+      : sink_(sink), queue_(release), fd_(fd) {}
+  stream(const stream&) = delete;
+  stream& operator=(const stream&) = delete;
+  stream(stream&&) = delete;
+  stream& operator=(stream&&) = delete;
+  ~stream() { detach(); }
+
+  // Until attached the stream watches nothing. detach() stops watching for good; both may be called twice.
+  void attach(io::poller& poller) noexcept { poller_ = &poller; }
+  void detach() noexcept;
+
+  // Reads and writes as epoll reported.
+  void handle(std::uint32_t events);
+
+  // Each returns the errno of epoll_ctl(2), or 0.
+  [[nodiscard]] int start_reading();
+  [[nodiscard]] int stop_reading();
+
+  // Sends now what the kernel takes; only when nothing is queued before it.
+  [[nodiscard]] send_outcome try_send(const void* data, std::size_t size) noexcept;
+  // Queues memory that `owner` keeps alive; see write_queue. Sends nothing yet: call flush() or
+  // watch_writable().
+  void enqueue(const void* data, std::size_t size, void* owner) { queue_.push(data, size, owner); }
+  // Sends from the queue what the kernel takes, and tells the sink what came of it.
+  void flush();
+  // After enqueue(): watches for writability if anything is queued, and has the sink pause above the
+  // high-water mark.
+  [[nodiscard]] int watch_writable();
+
+  // Sends FIN when everything queued is sent, now if nothing is. Returns the errno of a shutdown(2) made now,
+  // or 0.
+  [[nodiscard]] int shut_down_writing();
+  // Stops reading and ends when everything queued is sent. True: that is now, the caller tells of the end
+  // (otherwise sink.closed() will, or it is over already).
+  [[nodiscard]] bool close();
+  // Drops what is queued and ends now. True: it had not ended before, the caller tells of the end.
+  [[nodiscard]] bool abort();
+
+  void set_water_marks(std::size_t high, std::size_t low) noexcept;
+  void check_high_water();
+  void check_low_water();
+
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+  [[nodiscard]] std::size_t queued_bytes() const noexcept { return queue_.bytes(); }
+  [[nodiscard]] bool is_closing() const noexcept { return closing_; }
+  [[nodiscard]] bool has_ended() const noexcept { return ended_; }
+  [[nodiscard]] bool writing_shut_down() const noexcept { return half_closed_; }
+  [[nodiscard]] bool writing_paused() const noexcept { return writing_paused_; }
+  [[nodiscard]] bool watches_reading() const noexcept { return (interest_ & EPOLLIN) != 0; }
+  [[nodiscard]] bool watches_writing() const noexcept { return (interest_ & EPOLLOUT) != 0; }
+  [[nodiscard]] bool is_registered() const noexcept { return interest_ != 0; }
+
+ private:
+  void read_ready();
+  void everything_sent();
+  [[nodiscard]] send_outcome send_queued() noexcept;
+  [[nodiscard]] int watch(std::uint32_t interest);
+
+  stream_sink& sink_;
+  io::poller* poller_ = nullptr;
+  write_queue queue_;
+  std::size_t high_water_ = default_high_water;
+  std::size_t low_water_ = default_high_water / 4;
+  int fd_;
+  std::uint32_t interest_ = 0;  // what the poller watches for; 0: not registered
+  bool closing_ = false;
+  bool ended_ = false;
+  bool half_closed_ = false;  // shut_down_writing() was called
+  bool writing_paused_ = false;
+};
+
+}  // namespace triga::net

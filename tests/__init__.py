@@ -1,0 +1,1 @@
+"""Tests of triga: runtime/ (GoogleTest), python/ (pytest) and conformance/ (CPython's own suites)."""

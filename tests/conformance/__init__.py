@@ -1,0 +1,1 @@
+"""The referee: CPython's own test suites, on the standard library as it is and on triga; see docs/testing.md."""
