@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+
+#include "runtime/base/clock.h"
+#include "runtime/exec/task.h"
+#include "runtime/exec/thread_hooks.h"
+#include "runtime/sync/futex.h"
+
+namespace triga::exec {
+
+// When a worker counts as idle, so that a submit needs no new one. Each submit uses up one idle worker's
+// token or, if there is none, asks for a thread more.
+enum class idle_rule {
+  when_queue_empty,  // a worker gives a token when it finds the queue empty (concurrent.futures since 3.12)
+  after_each_task,   // after each task that it ran (concurrent.futures of 3.11)
+};
+
+enum class submit_status {
+  accepted,      // queued
+  needs_worker,  // queued, and the caller is to start one more thread that calls work()
+  closed,        // refused: close() was called
+};
+
+// The problem: many threads submit small tasks, few threads run them, and both a wake of a sleeping thread
+// (tens of microseconds) and an attach (taking the GIL) cost more than most tasks. So tasks wait in one FIFO
+// queue; a submit wakes a worker only if one sleeps and none is on its way already; a worker that took a task
+// and leaves others behind wakes the next one; and a worker attaches once and runs tasks until the queue is
+// empty or its turn is over.
+//
+// The pool has no threads of its own: whoever owns it starts them when submit() says so (see cached_pool, or
+// the bindings, whose workers are Python Thread objects) and has each call work().
+class thread_pool {
+ public:
+  struct options {
+    std::size_t max_workers = 1;
+    idle_rule idle = idle_rule::when_queue_empty;
+    // How long a worker that found the queue empty looks for a task, detached, before it sleeps.
+    nanoseconds spin{0};
+  };
+
+  explicit thread_pool(options chosen) noexcept : options_(chosen) {}
+  thread_pool(const thread_pool&) = delete;
+  thread_pool& operator=(const thread_pool&) = delete;
+  thread_pool(thread_pool&&) = delete;
+  thread_pool& operator=(thread_pool&&) = delete;
+  // Requires that no thread is in work() and no task is queued.
+  ~thread_pool() = default;
+
+  // Queues a task behind all others. Never blocks for longer than another caller holds the queue.
+  [[nodiscard]] submit_status submit(task& node);
+
+  // The caller could not start the thread that submit() asked for.
+  void worker_not_started() noexcept;
+
+  // Runs tasks on the calling thread until the pool is closed and its queue empty.
+  void work(thread_hooks& hooks);
+
+  // No task is accepted any more; workers run what is queued and leave. May be called twice, on any thread.
+  void close() noexcept;
+
+  // Takes the oldest task away unrun, or returns nullptr.
+  task* try_take() noexcept;
+
+  // Takes one task away unrun. False: it is not queued any more. Looks at every task before it.
+  bool take_back(task& node) noexcept;
+
+  // Takes every queued task away unrun, in order.
+  [[nodiscard]] task_list take_all() noexcept;
+
+  // Blocks until no thread is in work(). False: the deadline passed.
+  bool wait_for_workers(time_point deadline = never) noexcept;
+
+  // An idle worker's token, taken or given by hand (concurrent.futures' _idle_semaphore).
+  bool take_idle_token() noexcept;
+  void give_idle_token() noexcept;
+
+  [[nodiscard]] std::size_t queued() const noexcept;
+  [[nodiscard]] std::size_t workers_started() const noexcept;
+  [[nodiscard]] bool closed() const noexcept;
+
+  // In a forked child: the workers do not exist here, and the tasks queued are the parent's. Forgets both;
+  // returns the tasks, which must not run here.
+  [[nodiscard]] task_list forget_after_fork() noexcept;
+
+  // Around fork(2), so that the queue is whole in the child.
+  void lock_for_fork() noexcept { mutex_.lock(); }
+  void unlock_in_parent() noexcept { mutex_.unlock(); }
+
+  // Calls visit(task&) for each queued task; nonzero stops and is returned.
+  template <class Visit>
+  int each_queued(Visit visit) const {
+    const std::lock_guard lock(mutex_);
+    return queue_.each(visit);
+  }
+
+ private:
+  // One thread's way through work().
+  struct worker {
+    bool gave_token = false;
+  };
+
+  bool wait_for_task(worker& self);
+  void run_turn(worker& self, thread_hooks& hooks);
+  task* next_task(worker& self);
+  void enter() noexcept;
+  void leave() noexcept;
+  bool spin_for_task() const noexcept;
+  void wake_one_unlocking(std::unique_lock<std::mutex>& lock) noexcept;
+
+  const options options_;
+  mutable std::mutex mutex_;  // guards what has no comment of its own
+  task_list queue_;
+  std::size_t idle_tokens_ = 0;
+  std::size_t started_ = 0;  // threads asked for, ever: never more than max_workers
+  std::size_t parked_ = 0;
+  bool wake_pending_ = false;  // a woken worker has not come for its task yet
+  bool closed_ = false;
+  std::atomic<std::size_t> queued_{0};  // queue_.size(), written under the mutex, read by spinners
+  sync::futex_word signal_{0};          // a generation: parked workers sleep on it
+  sync::futex_word present_{0};         // threads in work(); wait_for_workers() sleeps on it
+};
+
+}  // namespace triga::exec
