@@ -33,7 +33,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--python", default=sys.executable, help="an interpreter with triga installed (default: this one)"
     )
     parser.add_argument("--suites", nargs="+", default=["quick"], metavar="SUITE", help="suites, files or groups")
-    parser.add_argument("--quick", action="store_true", help="the group quick, without tests that are slow on purpose")
+    parser.add_argument("--quick", action="store_true", help="without the tests that are slow on purpose")
     parser.add_argument("-m", "--match", action="append", default=[], metavar="PATTERN", help="only tests that match")
     parser.add_argument("-j", "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="modules at a time")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "conformance", help="logs, cache and results")
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         interpreter = examine(options.python)
-        selections, absent = select(["quick"] if options.quick else options.suites, interpreter.suites)
+        selections, absent = select(options.suites, interpreter.suites)
     except (RuntimeError, ValueError) as problem:
         print(f"conformance: {problem}", file=sys.stderr)
         return 2

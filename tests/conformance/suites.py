@@ -49,10 +49,13 @@ def _asyncio_factory_loops() -> dict[str, tuple[str, ...] | None]:
     return whole | {f"test_asyncio.{name}": classes for name, classes in _ASYNCIO_CLASSES.items()}
 
 
+_THREADS = ("test_queue", "test_thread", "test_threading_local")
+
 # A group stands for several suites, or for part of one. The quick ones are what `make test` runs.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "quick": ("test_queue", "test_thread", "test_threading_local", "asyncio-quick"),
+    "quick": (*_THREADS, "asyncio-quick"),
     "all": SUITES,
+    "smoke": (*_THREADS, *(f"test_asyncio.test_{name}" for name in ("locks", "server", "streams", "taskgroups"))),
 }
 PARTIAL: dict[str, dict[str, tuple[str, ...] | None]] = {"asyncio-quick": _asyncio_factory_loops()}
 

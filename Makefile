@@ -1,0 +1,78 @@
+# Everything that can be done with a checkout. What is missing on the machine is brought in or named: scripts/setup.
+#
+#   make samples        set up, build, install; run every program of pysamples/ on the native backend
+#   make test           GoogleTest, pytest, and CPython's own suites (the quick ones)
+#   make test-all       the same, then the quick suites on every other CPython from 3.11 to 3.15
+#   make conformance SUITES="test_queue test_threading" [PYTHON=python3.13]
+#   make asan, tsan     the C++ tests under the sanitizers
+#   make lint, tidy     formatting, ruff, mypy, stubs; clang-tidy
+#   make bench          the benchmark, BENCH=threads|processes|loop|all
+#   make develop        a virtual environment with all tools, and compile_commands.json for editors
+#   make clean          remove what was built
+
+PYTHON ?= python3
+SUITES ?= quick
+BENCH ?= all
+JOBS ?= $(shell nproc)
+
+# .venv is python3's; an interpreter that was asked for by name gets one of its own.
+ifeq ($(PYTHON),python3)
+VENV := .venv
+else
+VENV := build/venv-$(shell $(PYTHON) -c 'import hashlib, sys; \
+  print("%d.%d.%d" % sys.version_info[:3], hashlib.sha256(sys._base_executable.encode()).hexdigest()[:4], sep="-")')
+endif
+PY := $(VENV)/bin/python
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+
+.PHONY: default samples test test-cpp test-python test-all conformance asan tsan lint tidy bench develop venv clean
+default:
+	@sed -n '3,12s/^# *//p' Makefile
+
+venv:
+	@scripts/setup $(PYTHON)
+	@scripts/venv $(PYTHON) $(VENV)
+
+venv-%:
+	@scripts/setup $(PYTHON) cpp
+	@scripts/venv $(PYTHON) $(VENV) $*
+
+samples: venv
+	@$(PY) -m pysamples
+
+test: test-cpp test-python
+	@$(MAKE) --no-print-directory conformance SUITES=quick CONFORMANCE=--quick
+
+test-cpp: venv-test
+	@scripts/ctest dev
+
+test-python: venv-test
+	@$(PY) -m pytest -q
+
+conformance: venv-test
+	@$(PY) -m tests.conformance $(CONFORMANCE) --suites $(SUITES)
+
+test-all: test
+	@scripts/every-python $(PY)
+
+asan tsan: venv-test
+	@scripts/ctest $@
+
+lint: venv-lint
+	@scripts/lint $(PY)
+
+tidy: venv-lint
+	@scripts/tidy $(PY)
+
+bench: venv-test
+	@$(PY) -m bench $(BENCH)
+
+develop: venv-test venv-lint
+	@cmake --preset tidy -DPython_EXECUTABLE=$(CURDIR)/$(PY) \
+	  -Dpybind11_DIR=$$($(PY) -m pybind11 --cmakedir) >/dev/null
+	@ln -sf build/tidy/compile_commands.json .
+	@echo "source $(VENV)/bin/activate"
+
+clean:
+	rm -rf build .venv
