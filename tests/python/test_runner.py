@@ -81,7 +81,9 @@ def test_every_part_is_native(folder: Path, arguments: list[str]) -> None:
 
 
 def test_ctrl_c_ends_a_program_as_under_plain_python(folder: Path) -> None:
-    (folder / "waits.py").write_text("import time\nprint('waiting', flush=True)\ntime.sleep(50)\n")
+    # Short sleeps: a signal that arrives just before one long sleep would be noticed only after it.
+    program = "import time\nprint('waiting', flush=True)\nfor _ in range(1000): time.sleep(0.05)\n"
+    (folder / "waits.py").write_text(program)
     outcomes = []
     for runner in ([], ["-m", "triga"]):
         command = [sys.executable, *runner, "waits.py"]
@@ -89,9 +91,10 @@ def test_ctrl_c_ends_a_program_as_under_plain_python(folder: Path) -> None:
             command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
             assert process.stdout is not None
+            assert process.stderr is not None
             assert process.stdout.readline() == "waiting\n"
             process.send_signal(signal.SIGINT)
-            outcomes.append((process.communicate(timeout=30)[1], process.returncode))
+            outcomes.append((process.stderr.read(), process.wait(timeout=30)))
     assert outcomes[0] == outcomes[1]
     assert outcomes[0][1] == -signal.SIGINT
 
