@@ -21,6 +21,7 @@ int core_exec(PyObject* module) {
     pybind11::detail::ensure_internals();
     auto core = pybind11::reinterpret_borrow<pybind11::module_>(module);
     register_statistics(core);
+    register_child_process(core);
     return 0;
   } catch (pybind11::error_already_set& error) {
     pybind11::raise_from(error, PyExc_ImportError, "triga._core could not be initialised");

@@ -8,5 +8,6 @@
 namespace triga {
 
 void register_statistics(pybind11::module_& core);
+void register_child_process(pybind11::module_& core);
 
 }  // namespace triga

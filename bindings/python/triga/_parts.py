@@ -11,7 +11,9 @@ Part = str
 
 PARTS: dict[Part, dict[str, str]] = {
     "threads": {},
-    "processes": {},
+    "processes": {
+        "multiprocessing.popen_fork": "triga._processes.start:patch_popen_fork",
+    },
     "loop": {},
 }
 

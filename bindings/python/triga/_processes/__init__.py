@@ -1,0 +1,1 @@
+"""multiprocessing on the C++ core."""

@@ -1,0 +1,222 @@
+"""multiprocessing.Process on the C++ core: each script runs on the standard library and on triga, and must do the same.
+
+Every case is a script of its own, run by a fresh interpreter with a time limit: starting, forking, signals and exits
+concern the whole process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+METHODS = ["fork"]
+PRELUDE = """\
+import multiprocessing as mp, os, signal, sys, time
+def report(*values):
+    import json
+    print(json.dumps(values), flush=True)
+"""
+
+
+@pytest.fixture(params=["stdlib", "triga"])
+def run(request: pytest.FixtureRequest, tmp_path: Path):
+    """A function that runs a script's text with arguments, and returns the finished process."""
+    counters = tmp_path / "counters"
+
+    def run_script(text: str, *arguments: str, spawned: int | None = 1) -> subprocess.CompletedProcess[str]:
+        script = tmp_path / "script.py"
+        script.write_text(PRELUDE + textwrap.dedent(text))
+        environment = {**os.environ, "TRIGA": "processes" if request.param == "triga" else "0"}
+        environment["TRIGA_STATS"] = str(counters)
+        done = subprocess.run(
+            [sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=60, env=environment
+        )
+        if request.param == "triga" and spawned is not None:
+            lines = [json.loads(line) for line in counters.read_text().splitlines()]
+            assert max(line["processes_spawned"] for line in lines) >= spawned, "the C++ core started nothing"
+        return done
+
+    return run_script
+
+
+def values(done: subprocess.CompletedProcess[str]) -> list[object]:
+    """What the script reported, line by line; fails with its standard error if it failed."""
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_exit_codes_are_the_exit_status_or_minus_the_signal(run, method: str) -> None:
+    done = run(
+        """
+        def leave(how):
+            if how == "kill": os.kill(os.getpid(), signal.SIGKILL)
+            if how == "segv": os.kill(os.getpid(), signal.SIGSEGV)
+            if how == "raise": raise ValueError("as asked")
+            if how == "_exit": os._exit(9)
+            sys.exit(how)
+        if __name__ == "__main__":
+            context = mp.get_context(sys.argv[1])
+            for how in (None, 3, "a message", "raise", "_exit", "kill", "segv"):
+                process = context.Process(target=leave, args=(how,))
+                process.start()
+                process.join()
+                report(process.exitcode, process.is_alive())
+        """,
+        method,
+        spawned=7,
+    )
+    assert values(done) == [[code, False] for code in (0, 3, 1, 1, 9, -9, -11)]
+    assert "ValueError: as asked" in done.stderr
+    assert "a message" in done.stderr
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_sentinel_can_be_selected_and_join_has_a_timeout(run, method: str) -> None:
+    done = run(
+        """
+        import select
+        from multiprocessing.connection import wait
+        if __name__ == "__main__":
+            context = mp.get_context(sys.argv[1])
+            process = context.Process(target=time.sleep, args=(60,))
+            process.start()
+            report(select.select([process.sentinel], [], [], 0)[0], wait([process.sentinel], 0.01))
+            process.join(0.01)
+            process.join(-1)
+            report(process.exitcode, process.is_alive())
+            process.terminate()
+            report(wait([process.sentinel], 30) == [process.sentinel])
+            process.join()
+            report(process.exitcode)
+            process.close()
+        """,
+        method,
+    )
+    assert values(done) == [[[], []], [None, True], [True], [-15]]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_child_is_a_real_child_with_an_identity_of_its_own(run, method: str) -> None:
+    done = run(
+        """
+        def tell(connection):
+            me, parent = mp.current_process(), mp.parent_process()
+            connection.send((os.getpid(), os.getppid(), me.name, me.daemon, bytes(me.authkey), parent.pid, parent.name,
+                             parent.is_alive(), me.pid))
+        if __name__ == "__main__":
+            context = mp.get_context(sys.argv[1])
+            ours, theirs = context.Pipe()
+            process = context.Process(target=tell, args=(theirs,), name="Somebody", daemon=True)
+            process.start()
+            told = ours.recv()
+            report(told[0] == process.pid == told[8], told[2:4], told[4] == bytes(mp.current_process().authkey))
+            report(told[5] == os.getpid(), told[6:8])
+            if sys.argv[1] == "fork":
+                report(told[1] == os.getpid())
+            process.join()
+        """,
+        method,
+    )
+    got = values(done)
+    assert got[0] == [True, ["Somebody", True], True]
+    assert got[1] == [True, ["MainProcess", True]]
+    assert got[2:] in ([], [[True]])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_descriptor_is_left_behind(run, method: str) -> None:
+    done = run(
+        """
+        if __name__ == "__main__":
+            context = mp.get_context(sys.argv[1])
+            def once():
+                process = context.Process(target=int)
+                process.start()
+                process.join()
+                process.close()
+                return len(os.listdir("/proc/self/fd"))
+            first = once()
+            report([once() - first for _ in range(5)])
+        """,
+        method,
+        spawned=6,
+    )
+    assert values(done) == [[[0] * 5]]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_signal_handler_runs_while_join_waits_and_may_raise(run, method: str) -> None:
+    done = run(
+        """
+        class Rung(Exception): pass
+        def handler(number, frame):
+            global calls
+            calls += 1
+            if calls == 2: raise Rung
+        if __name__ == "__main__":
+            calls = 0
+            context = mp.get_context(sys.argv[1])
+            process = context.Process(target=time.sleep, args=(60,))
+            process.start()
+            signal.signal(signal.SIGALRM, handler)
+            signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+            try:
+                process.join()
+            except Rung:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                report(calls, process.is_alive())
+            process.kill()
+            process.join()
+            report(process.exitcode)
+        """,
+        method,
+    )
+    assert values(done) == [[2, True], [-9]]
+
+
+def test_atexit_handlers_and_finalizers_of_a_child_are_as_in_the_standard_library(run) -> None:
+    done = run(
+        """
+        import atexit
+        from multiprocessing import util
+        def work():
+            atexit.register(report, "atexit in the child")
+            util.Finalize(None, report, ("finalizer in the child",), exitpriority=1)
+        if __name__ == "__main__":
+            atexit.register(report, "atexit in the parent")
+            context = mp.get_context("fork")
+            process = context.Process(target=work)
+            process.start()
+            process.join()
+        """
+    )
+    expected = ["finalizer in the child", "atexit in the parent"]
+    if sys.version_info >= (3, 13):
+        expected.insert(0, "atexit in the child")
+    assert sorted(values(done)) == sorted([each] for each in expected)
+
+
+def test_a_fork_in_a_process_with_threads_warns_as_the_standard_library_does(run) -> None:
+    done = run(
+        """
+        import threading, warnings
+        if __name__ == "__main__":
+            over = threading.Event()
+            threading.Thread(target=over.wait).start()
+            warnings.simplefilter("always")
+            process = mp.get_context("fork").Process(target=int)
+            process.start()
+            process.join()
+            over.set()
+            report(process.exitcode)
+        """
+    )
+    assert values(done) == [[0]]
+    assert ("multi-threaded" in done.stderr) == (sys.version_info >= (3, 12))
