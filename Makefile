@@ -65,7 +65,7 @@ lint: venv-lint
 tidy: venv-lint
 	@scripts/tidy $(PY)
 
-bench: venv-test
+bench: venv-bench
 	@$(PY) -m bench $(BENCH)
 
 develop: venv-test venv-lint

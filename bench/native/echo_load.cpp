@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+// Loads an echo server and tells what it cost the server: its CPU time over the measured messages, from
+// /proc.
+//
+//   echo_load tcp|udp|unix|accept|idle PORT-OR-PATH CONNECTIONS SIZE MESSAGES SERVER-PID
+//
+// Each connection has one message under way. The first tenth of the messages warms up and is not counted.
+// "accept" counts connections made and closed by the server, one at a time on each slot; "idle" counts
+// nothing but the server's memory for connections that do nothing. The answer has the fields of
+// bench/programs/meter.py, "cpu" being the server's, and more.
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common.h"
+
+namespace {
+
+struct server_usage {
+  std::int64_t cpu_ns = 0;      // of all its threads, exact
+  std::int64_t user_ticks = 0;  // for the share of user time only
+  std::int64_t system_ticks = 0;
+  std::int64_t resident = 0;  // bytes
+};
+
+std::int64_t cpu_of_threads(const std::string& process) {
+  std::int64_t sum = 0;
+  DIR* const tasks = opendir((process + "/task").c_str());
+  if (tasks == nullptr) fail("the server's /proc entry");
+  while (const dirent* entry = readdir(tasks)) {
+    if (entry->d_name[0] == '.') continue;
+    long long ran = 0;
+    std::FILE* const file = std::fopen((process + "/task/" + entry->d_name + "/schedstat").c_str(), "r");
+    if (file == nullptr) continue;
+    if (std::fscanf(file, "%lld", &ran) == 1) sum += ran;
+    std::fclose(file);
+  }
+  closedir(tasks);
+  return sum;
+}
+
+server_usage usage_of(int pid) {
+  const std::string process = "/proc/" + std::to_string(pid);
+  server_usage usage;
+  usage.cpu_ns = cpu_of_threads(process);
+  std::array<char, 1024> line{};
+  std::FILE* const file = std::fopen((process + "/stat").c_str(), "r");
+  if (file == nullptr || std::fgets(line.data(), line.size(), file) == nullptr)
+    fail("the server's /proc entry");
+  std::fclose(file);
+  long long user = 0, system = 0, pages = 0;
+  std::sscanf(std::strrchr(line.data(), ')') + 2,
+              "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lld %lld %*d %*d %*d %*d %*d %*d %*u %*u %lld",
+              &user, &system, &pages);
+  usage.user_ticks = user;
+  usage.system_ticks = system;
+  usage.resident = pages * sysconf(_SC_PAGESIZE);
+  return usage;
+}
+
+struct connection {
+  int descriptor = -1;
+  std::size_t to_send = 0;
+  std::size_t to_receive = 0;
+  std::int64_t started = 0;
+};
+
+class load {
+ public:
+  load(char** arguments)
+      : kind_(arguments[1]),
+        target_(arguments[2]),
+        connections_(static_cast<std::size_t>(std::atoi(arguments[3]))),
+        size_(static_cast<std::size_t>(std::atoi(arguments[4]))),
+        messages_(std::atoi(arguments[5])),
+        server_(std::atoi(arguments[6])),
+        payload_(std::max<std::size_t>(size_, 1), 'x'),
+        buffer_(256 * 1024) {
+    latencies_.reserve(static_cast<std::size_t>(messages_));
+  }
+
+  void run() {
+    if (kind_ == "idle") return measure_idle();
+    for (auto& each : connections_) open(each);
+    const int warm_up = messages_ / 10;
+    echo(warm_up);
+    latencies_.clear();
+    const server_usage before = usage_of(server_);
+    const std::int64_t start = nanoseconds(CLOCK_MONOTONIC);
+    const int counted = echo(warm_up + messages_) - warm_up;
+    const std::int64_t wall = nanoseconds(CLOCK_MONOTONIC) - start;
+    report(counted, wall, before, usage_of(server_));
+  }
+
+ private:
+  int connect_to_target() {
+    const int type = kind_ == "udp" ? SOCK_DGRAM : SOCK_STREAM;
+    const int descriptor =
+        check(socket(kind_ == "unix" ? AF_UNIX : AF_INET, type | SOCK_CLOEXEC, 0), "socket");
+    if (kind_ == "unix") {
+      sockaddr_un address{};
+      address.sun_family = AF_UNIX;
+      std::strncpy(address.sun_path, target_.c_str(), sizeof address.sun_path - 1);
+      check(connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address), "connect");
+      return descriptor;
+    }
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(std::atoi(target_.c_str())));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    check(connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address), "connect");
+    const int yes = 1;
+    if (type == SOCK_STREAM) setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    return descriptor;
+  }
+
+  void open(connection& each) {
+    each.descriptor = connect_to_target();
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.ptr = &each;
+    check(epoll_ctl(epoll_, EPOLL_CTL_ADD, each.descriptor, &event), "epoll_ctl");
+  }
+
+  // Sends what the socket takes at once; the rest when the echo of it has come back, which empties the
+  // socket.
+  void send_some(connection& each) {
+    while (each.to_send > 0) {
+      const ssize_t sent = send(each.descriptor, payload_.data(), each.to_send, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent < 0 && errno == EAGAIN) return;
+      check(sent, "send");
+      each.to_send -= static_cast<std::size_t>(sent);
+    }
+  }
+
+  void begin(connection& each) {
+    each.started = nanoseconds(CLOCK_MONOTONIC);
+    if (kind_ == "accept") return;
+    each.to_send = each.to_receive = size_;
+    send_some(each);
+  }
+
+  // True when this connection's message is complete.
+  bool receive(connection& each) {
+    const ssize_t got = recv(each.descriptor, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+    if (kind_ == "accept") {
+      // The server closed it: a new one takes its place.
+      close(each.descriptor);
+      open(each);
+      return true;
+    }
+    if (got < 0 && errno == EAGAIN) return false;
+    if (got <= 0) fail("the server closed a connection");
+    each.to_receive -= std::min(each.to_receive, static_cast<std::size_t>(got));
+    send_some(each);
+    return each.to_receive == 0;
+  }
+
+  // Runs until `until` messages are complete in all, counted over calls; returns how many are.
+  int echo(int until) {
+    if (done_ == 0) {
+      for (auto& each : connections_) begin(each);
+    }
+    std::array<epoll_event, 256> events;
+    while (done_ < until) {
+      const int ready =
+          check(epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 10'000), "epoll_wait");
+      if (ready == 0) {
+        errno = ETIMEDOUT;
+        fail("an answer of the server");
+      }
+      for (int i = 0; i < ready; ++i) {
+        auto& each = *static_cast<connection*>(events[static_cast<std::size_t>(i)].data.ptr);
+        if (!receive(each)) continue;
+        latencies_.push_back(nanoseconds(CLOCK_MONOTONIC) - each.started);
+        ++done_;
+        begin(each);
+      }
+    }
+    return done_;
+  }
+
+  void measure_idle() {
+    const server_usage before = usage_of(server_);
+    for (auto& each : connections_) each.descriptor = connect_to_target();
+    // One byte there and back on each: the server has them all.
+    for (auto& each : connections_) check(send(each.descriptor, "x", 1, MSG_NOSIGNAL), "send");
+    for (auto& each : connections_) check(recv(each.descriptor, buffer_.data(), 1, MSG_WAITALL), "recv");
+    const server_usage after = usage_of(server_);
+    const auto count = static_cast<std::int64_t>(connections_.size());
+    std::printf("{\"operations\": %lld, \"seconds\": 0, \"cpu\": %.9f, \"bytes\": %lld}\n",
+                static_cast<long long>(count), static_cast<double>(after.cpu_ns - before.cpu_ns) / 1e9,
+                static_cast<long long>(after.resident - before.resident));
+  }
+
+  void report(int counted, std::int64_t wall, const server_usage& before, const server_usage& after) {
+    const auto user = after.user_ticks - before.user_ticks, system = after.system_ticks - before.system_ticks;
+    const double user_share =
+        user + system > 0 ? static_cast<double>(user) / static_cast<double>(user + system) : 0;
+    std::sort(latencies_.begin(), latencies_.end());
+    const auto at = [&](std::size_t per_cent) { return latencies_[latencies_.size() * per_cent / 100]; };
+    std::printf(
+        "{\"operations\": %d, \"seconds\": %.9f, \"cpu\": %.9f, \"user_share\": %.3f, \"p50_us\": %.1f, "
+        "\"p99_us\": %.1f}\n",
+        counted, static_cast<double>(wall) / 1e9, static_cast<double>(after.cpu_ns - before.cpu_ns) / 1e9,
+        user_share, static_cast<double>(at(50)) / 1e3, static_cast<double>(at(99)) / 1e3);
+  }
+
+  std::string_view kind_;
+  std::string target_;
+  std::vector<connection> connections_;
+  std::size_t size_;
+  int messages_;
+  int server_;
+  std::vector<char> payload_;
+  std::vector<char> buffer_;
+  std::vector<std::int64_t> latencies_;
+  int epoll_ = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+  int done_ = 0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 7) {
+    return std::fputs("usage: echo_load KIND PORT-OR-PATH CONNECTIONS SIZE MESSAGES SERVER-PID\n", stderr), 2;
+  }
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  load(argv).run();
+}

@@ -1,0 +1,169 @@
+"""The rows of the benchmark: what is measured, against which peers, beside which physical limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOOPS = ("uvloop", "rloop", "zuvloop", "rsloop")
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A physical limit: a program of bench/native (or python_call) whose cost nothing built here can go below."""
+
+    title: str
+    command: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """Unique, so that rows that share a limit measure it once."""
+        return " ".join(self.command)
+
+
+@dataclass(frozen=True)
+class Echo:
+    """One load of an echo server: the kind of server, and connections, bytes and messages."""
+
+    server: str
+    connections: int
+    size: int
+    messages: int
+
+    @property
+    def transport(self) -> str:
+        """What bench/native/echo_load and echo_server call it."""
+        return self.server if self.server in ("udp", "unix", "accept", "idle") else "tcp"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table. Every value is a cost, in ``unit`` an operation: less is better."""
+
+    group: str
+    name: str
+    title: str
+    program: str
+    peers: tuple[str, ...] = ()
+    floors: tuple[Floor, ...] = ()
+    goal: float | None = None
+    reference: str = "stdlib"
+    unit: str = "us"
+    echo: Echo | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Unique: group and name."""
+        return f"{self.group}/{self.name}"
+
+
+THREAD_WAKE = Floor("futex round trip of two threads, asleep", ("futex_round_trip", "threads", "sleep", "5000"))
+THREAD_SPIN = Floor("the same, yielding the CPU in place of sleeping", ("futex_round_trip", "threads", "spin", "20000"))
+PROCESS_WAKE = Floor("futex round trip of two processes, asleep", ("futex_round_trip", "processes", "sleep", "5000"))
+PROCESS_SPIN = Floor("the same, yielding", ("futex_round_trip", "processes", "spin", "20000"))
+PTHREAD = Floor("pthread_create + pthread_join", ("starts", "pthread", "3000"))
+FORK = Floor("fork + waitpid of an empty process", ("starts", "fork", "300"))
+POSIX_SPAWN = Floor("posix_spawn of /bin/true + waitpid", ("starts", "posix_spawn", "200"))
+COPIES = Floor("four memcpys of 64 MiB, two into fresh pages", ("memory_copy", "6"))
+CALL = Floor("one call of a Python function", ("python_call",))
+
+
+def _threads() -> list[Row]:
+    wakes, call = (THREAD_WAKE, THREAD_SPIN), (CALL,)
+    rows: list[tuple[str, str, float | None, tuple[Floor, ...]]] = [
+        ("submit_burst", "submit 20,000 empty tasks and wait, 4 workers", 8, call),
+        ("submit_round_trip", "submit one, wait for it", 3, wakes),
+        ("map_burst", "map of 20,000", 10, call),
+        ("as_completed_burst", "as_completed over 20,000", 8, call),
+        ("thread_start_join", "Thread start + join", 5, (PTHREAD,)),
+        ("event_ping_pong", "Event ping-pong", 2, wakes),
+        ("queue_ping_pong", "Queue ping-pong", 2.5, wakes),
+        ("simple_queue_ping_pong", "SimpleQueue ping-pong", 2, wakes),
+        ("queue_put_get", "Queue put + get, uncontended", 6, call),
+        ("queue_stream", "Queue, 4 threads put and 4 get, an item", None, call),
+        ("hash_files", "SHA-256 of a file of 1 MiB, 2 workers", None, ()),
+    ]
+    return [Row("threads", name, title, "threads", goal=goal, floors=floors) for name, title, goal, floors in rows]
+
+
+def _processes() -> list[Row]:
+    wakes = (PROCESS_WAKE, PROCESS_SPIN)
+    executors = ("loky", "pebble")
+    rows: list[tuple[str, str, float | None, tuple[str, ...], tuple[Floor, ...]]] = [
+        ("pool_round_trip", "Pool.apply", 8, ("mpire",), wakes),
+        ("executor_round_trip", "ProcessPoolExecutor submit().result()", 8, executors, wakes),
+        ("executor_burst", "ProcessPoolExecutor, 10,000 empty tasks", 30, executors, (CALL,)),
+        ("pool_map_chunk_1", "Pool.map(chunksize=1), 20,000", 8, ("mpire",), (CALL,)),
+        ("pool_map", "Pool.map, 100,000, chunks of the pool's choice", None, ("mpire", "joblib"), (CALL,)),
+        ("start_fork", "Process start + join, fork", 1.5, (), (FORK,)),
+        ("start_forkserver", "Process start + join, forkserver", 30, (), (FORK,)),
+        ("start_spawn", "Process start + join, spawn", 50, (), (POSIX_SPAWN,)),
+        ("pool_cycle_spawn", "spawn Pool of 2: start, one task, stop", 10, (), (POSIX_SPAWN,)),
+        ("queue_1_1", "Queue, 1 process puts and 1 gets, an item", 5, ("faster_fifo",), ()),
+        ("queue_4_4", "Queue, 4 put and 4 get, an item", 8, ("faster_fifo",), ()),
+    ]
+    found = [
+        Row("processes", name, title, "processes", goal=goal, peers=peers, floors=floors)
+        for name, title, goal, peers, floors in rows
+    ]
+    found += [
+        Row("processes", "bytes_there_and_back", "64 MiB of bytes there and back", "processes",
+            peers=executors, floors=(COPIES,), goal=10, unit="ms"),
+        Row("processes", "array_there_and_back", "64 MiB NumPy array there and back", "processes",
+            peers=executors, floors=(COPIES,), goal=20, unit="ms", needs=("numpy",)),
+    ]  # fmt: skip
+    return found
+
+
+def _loop() -> list[Row]:
+    wakes = (THREAD_WAKE, THREAD_SPIN)
+    rows: list[tuple[str, str, float | None, tuple[Floor, ...]]] = [
+        ("sleep_0", "sleep(0)", 3, (CALL,)),
+        ("gather", "gather of 20,000 coroutines, each", 1.5, (CALL,)),
+        ("call_soon", "call_soon, a turn each", 3, (CALL,)),
+        ("call_soon_3_arguments", "call_soon with three arguments", 2.8, (CALL,)),
+        ("call_soon_burst", "call_soon, 1,000 a turn", None, (CALL,)),
+        ("call_later_cancel", "call_later + cancel, 50,000 pending", 4, (CALL,)),
+        ("timers", "sleep of 20,000 tasks, each", None, (CALL,)),
+        ("call_soon_threadsafe", "call_soon_threadsafe, burst", 2.2, (CALL,)),
+        ("run_in_executor", "run_in_executor round trip", 2.5, wakes),
+        ("subprocess_wait", "subprocess spawn + wait", 4.3, (POSIX_SPAWN,)),
+        ("queue_ping_pong", "asyncio.Queue ping-pong", 2.3, (CALL,)),
+    ]
+    return [
+        Row("loop", name, title, "loop", peers=LOOPS, goal=goal, reference="uvloop", floors=floors)
+        for name, title, goal, floors in rows
+    ]
+
+
+def _echo() -> list[Row]:
+    loads = {"100 x 1 KB": (100, 1024, 60_000), "10 x 10 KB": (10, 10_240, 40_000), "10 x 100 KB": (10, 102_400, 8_000)}
+    goals = {"protocols": (1.0, 1.0, 1.0), "streams": (1.5, 1.6, 2.6), "sock": (2.4, 2.4, 1.6)}
+    rows = []
+    for kind in ("protocols", "buffered", "streams", "sock"):
+        for at, (load, (connections, size, messages)) in enumerate(loads.items()):
+            echo = Echo(kind, connections, size, messages)
+            goal = goals[kind][at] if kind in goals else None
+            name = f"{kind}_{size // 1024}k"
+            title = f"{'sock_*' if kind == 'sock' else kind}, {load}"
+            rows.append(Row("echo", name, title, "echo", LOOPS, _echo_floor(echo), goal, "uvloop", "us CPU", echo))
+    more = [
+        ("UDP, 100 x 1 KB", Echo("udp", 100, 1024, 60_000)),
+        ("Unix socket protocols, 100 x 1 KB", Echo("unix", 100, 1024, 60_000)),
+        ("accept and close, 10 at a time", Echo("accept", 10, 1, 5_000)),
+    ]
+    rows += [
+        Row("echo", echo.server, title, "echo", LOOPS, _echo_floor(echo), None, "uvloop", "us CPU", echo)
+        for title, echo in more
+    ]
+    idle = Echo("idle", 8_000, 1, 1)
+    return [*rows, Row("echo", "idle", "an idle connection, of 8,000", "echo", LOOPS, (), 2, "uvloop", "bytes", idle)]
+
+
+def _echo_floor(echo: Echo) -> tuple[Floor, ...]:
+    load = (echo.transport, str(echo.connections), str(echo.size), str(echo.messages))
+    return (Floor("a C server on epoll", ("echo_server", *load)),)
+
+
+ROWS: tuple[Row, ...] = (*_threads(), *_processes(), *_loop(), *_echo())
+GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in ROWS))
