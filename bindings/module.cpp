@@ -9,9 +9,9 @@
 
 namespace triga {
 
-int module_state::visit(visitproc, void*) { return 0; }
+int module_state::visit(visitproc visit_one, void* argument) { return loop.traverse(visit_one, argument); }
 
-void module_state::clear() {}
+void module_state::clear() { loop.clear(); }
 
 namespace {
 
@@ -20,6 +20,7 @@ int core_exec(PyObject* module) {
   try {
     pybind11::detail::ensure_internals();
     auto core = pybind11::reinterpret_borrow<pybind11::module_>(module);
+    register_loop(core);
     register_statistics(core);
     register_child_process(core);
     return 0;

@@ -3,6 +3,8 @@
 
 #include <Python.h>
 
+#include "bindings/types/loop.h"
+
 namespace triga {
 
 // What one interpreter's copy of triga._core owns: its types and the Python objects it needs at hand. There
@@ -12,6 +14,8 @@ namespace triga {
 struct module_state {
   int visit(visitproc visit_one, void* argument);
   void clear();
+
+  loops::state loop;
 };
 
 // The definition that PyType_GetModuleByDef() finds the module of a type by.

@@ -7,6 +7,7 @@
 // They throw pybind11::error_already_set or std::exception; module.cpp turns that into ImportError.
 namespace triga {
 
+void register_loop(pybind11::module_& core);
 void register_statistics(pybind11::module_& core);
 void register_child_process(pybind11::module_& core);
 

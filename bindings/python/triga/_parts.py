@@ -14,7 +14,10 @@ PARTS: dict[Part, dict[str, str]] = {
     "processes": {
         "multiprocessing.popen_fork": "triga._processes.start:patch_popen_fork",
     },
-    "loop": {},
+    "loop": {
+        "asyncio.unix_events": "triga._loop.patch:patch_unix_events",
+        "asyncio": "triga._loop.patch:patch_asyncio",
+    },
 }
 
 ALL: frozenset[Part] = frozenset(PARTS)

@@ -1,0 +1,97 @@
+"""The class of triga's event loop."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from asyncio import base_events, events, format_helpers, futures, tasks, unix_events
+from typing import Any
+
+from triga import _core
+from triga._loop import reports
+from triga._loop.facade import ReadyQueue, Selector, Timers
+
+_core.bind_asyncio(
+    handle=events.Handle,
+    timer_handle=events.TimerHandle,
+    thread_safe_handle=getattr(events, "_ThreadSafeHandle", None),
+    future=futures.Future,
+    task=tasks.Task,
+    create_task=base_events.BaseEventLoop.create_task,
+    extract_stack=format_helpers.extract_stack,
+    callback_failed=reports.callback_failed,
+    callback_was_slow=reports.callback_was_slow,
+)
+
+StockEventLoop: Any = unix_events._UnixSelectorEventLoop
+
+
+class EventLoop(_core.LoopBase, StockEventLoop):  # type: ignore[misc]  # the second base is private to asyncio: Any
+    """asyncio's selector event loop, with the C++ core in place of all that runs while it works.
+
+    What is not hot (servers, subprocesses, name resolution, TLS, shutdown) is asyncio's own code, on native scheduling
+    and native readers and writers.
+    """
+
+    # asyncio's fields, of either state.
+    _ssock: Any
+    _csock: Any
+    _thread_id: Any
+
+    def __new__(cls, selector: Any = None) -> Any:
+        """A loop; one of asyncio's own if a selector is given, as that is what a selector is for."""
+        if selector is None:
+            return super().__new__(cls)
+        if cls is not EventLoop:
+            raise TypeError(
+                f"{cls.__name__} derives from triga's event loop, which has no selector; "
+                "derive from asyncio.selector_events.BaseSelectorEventLoop to use one"
+            )
+        return StockEventLoop(selector)
+
+    def __init__(self, selector: Any = None) -> None:
+        super().__init__(Selector(self))
+        self._ready = ReadyQueue(self)
+        self._scheduled = Timers(self)
+
+    def _make_self_pipe(self) -> None:
+        """Makes the socket pair that C signal handlers write to; other threads wake the loop by an eventfd."""
+        self._ssock, self._csock = socket.socketpair()
+        self._ssock.setblocking(False)
+        self._csock.setblocking(False)
+        self._internal_fds += 1
+        self._watch_signals(self._ssock)
+
+    def _close_self_pipe(self) -> None:
+        self._unwatch_signals()
+        self._ssock.close()
+        self._ssock = None
+        self._csock.close()
+        self._csock = None
+        self._internal_fds -= 1
+
+    if sys.version_info < (3, 13):
+
+        def _run_forever_setup(self) -> None:
+            self._check_closed()
+            self._check_running()
+            self._set_coroutine_origin_tracking(self._debug)
+            self._old_agen_hooks = sys.get_asyncgen_hooks()
+            self._thread_id = threading.get_ident()
+            sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
+            events._set_running_loop(self)
+
+        def _run_forever_cleanup(self) -> None:
+            self._stopping = False
+            self._thread_id = None
+            events._set_running_loop(None)
+            self._set_coroutine_origin_tracking(False)
+            sys.set_asyncgen_hooks(*self._old_agen_hooks)
+
+
+# The standard library's names: type(loop) and repr(loop) read as ever.
+EventLoop.__module__ = StockEventLoop.__module__
+EventLoop.__name__ = StockEventLoop.__name__
+EventLoop.__qualname__ = StockEventLoop.__qualname__
+_core.set_native_loop(EventLoop)

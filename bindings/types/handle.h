@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <Python.h>
+
+#include <array>
+#include <cstddef>
+
+#include "bindings/py/ref.h"
+
+// Native handles under asyncio.Handle and asyncio.TimerHandle.
+//
+// asyncio.Handle is a Python class with __slots__, and programs look at the slots (handle._callback,
+// handle._context). So the native types derive from asyncio's own and add no field: they store into the
+// base's slots, at the offsets that its member descriptors tell. isinstance(), attributes, weak references,
+// repr() and comparisons are asyncio's own; only making, cancelling, running and freeing is C.
+namespace triga::handles {
+
+// Where asyncio's slots lie in an instance, in bytes.
+struct layout {
+  Py_ssize_t callback = 0;
+  Py_ssize_t args = 0;
+  Py_ssize_t cancelled = 0;
+  Py_ssize_t loop = 0;
+  Py_ssize_t source_traceback = 0;
+  Py_ssize_t repr = 0;
+  Py_ssize_t context = 0;
+  Py_ssize_t scheduled = 0;  // TimerHandle only, as is `when`
+  Py_ssize_t when = 0;
+
+  bool operator==(const layout&) const = default;
+};
+
+// Memory of freed handles of one type, for the next ones: an event loop makes and frees one for every step of
+// every task. Used under the GIL; a part of the module's state.
+class free_list {
+ public:
+  [[nodiscard]] PyObject* take() noexcept { return count_ > 0 ? items_[--count_] : nullptr; }
+  [[nodiscard]] bool put(PyObject* memory) noexcept {
+    if (closed_ || count_ == items_.size()) return false;
+    items_[count_++] = memory;
+    return true;
+  }
+  // Gives all memory back and takes no more.
+  void close() noexcept;
+
+ private:
+  std::array<PyObject*, 256> items_{};
+  std::size_t count_ = 0;
+  bool closed_ = false;
+};
+
+struct state {
+  py::ref handle;  // the native types
+  py::ref timer;
+  layout slots;
+  free_list free_handles;
+  free_list free_timers;
+  py::ref report_failure;  // triga._loop.reports.callback_failed
+  py::ref extract_stack;   // asyncio.format_helpers.extract_stack
+
+  int traverse(visitproc visit_one, void* argument) const;
+  void clear();
+};
+
+// Makes the native types under asyncio's own. Throws pybind11::error_already_set.
+void make_types(PyObject* core, PyObject* handle, PyObject* timer);
+
+[[nodiscard]] inline PyObject*& slot(PyObject* handle, Py_ssize_t offset) noexcept {
+  return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(handle) + offset);
+}
+
+// A new handle, not yet tracked by the garbage collector (see visit()): callback, a tuple of the arguments,
+// and the context (null: a copy of the current one).
+PyObject* make(state& types, PyObject* loop, PyObject* callback, PyObject* const* args, Py_ssize_t count,
+               PyObject* context);
+// The same with a deadline, in seconds of loop.time(); `_scheduled` is True.
+PyObject* make_timer(state& types, PyObject* loop, PyObject* when, PyObject* callback, PyObject* const* args,
+                     Py_ssize_t count, PyObject* context);
+
+[[nodiscard]] inline bool is_cancelled(const state& types, PyObject* handle) noexcept {
+  return slot(handle, types.slots.cancelled) == Py_True;
+}
+
+// Is `handle` of one of the native types, and so readable by its slots?
+[[nodiscard]] inline bool is_native(const state& types, PyObject* handle) noexcept {
+  const auto* type = reinterpret_cast<PyObject*>(Py_TYPE(handle));
+  return type == types.handle.get() || type == types.timer.get();
+}
+
+// Pending handles are many and short-lived, and collections that look at them all are half of the price of a
+// burst. So a handle starts out untracked; track() it once somebody but the loop's queue holds it.
+inline void track(PyObject* handle) {
+  if (PyObject_GC_IsTracked(handle) == 0) PyObject_GC_Track(handle);
+}
+
+// For the loop's tp_traverse: a queued handle is visited like any object if it is tracked, or through to what
+// it refers to if it is the queue's alone.
+int visit(const state& types, PyObject* handle, visitproc visit_one, void* argument);
+
+// Sets `_source_traceback`, in debug mode. False with an exception set.
+bool set_source_traceback(state& types, PyObject* handle);
+
+// As asyncio's Handle._run() of any kind of handle: runs the callback in its context; what it raises goes to
+// the loop's exception handler. False with an exception set for SystemExit, KeyboardInterrupt and what the
+// handler itself raises.
+bool run(state& types, PyObject* handle);
+
+}  // namespace triga::handles

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <Python.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "bindings/py/ref.h"
+#include "bindings/types/handle.h"
+#include "runtime/loop/event_loop.h"
+#include "runtime/loop/signals.h"
+
+// triga._core.LoopBase: the native half of triga's event loop. The whole loop is the Python class
+// triga._loop.event_loop makes, which derives from this type and then from asyncio's selector loop: what is
+// here replaces what asyncio runs while the loop works, the rest is inherited.
+namespace triga::loops {
+
+class core;
+
+// The reader and the writer that add_reader() and add_writer() registered for one descriptor.
+struct descriptor_watch final : io::watcher {
+  explicit descriptor_watch(core& loop_core, int number) noexcept : owner(loop_core), fd(number) {}
+  void on_ready(std::uint32_t events) override;
+
+  core& owner;
+  int fd;
+  py::ref reader;
+  py::ref writer;
+};
+
+struct state {
+  py::ref base;          // the type LoopBase
+  py::ref native_class;  // the Python class on it: an instance of exactly this has no overridden method
+  py::ref future_class;  // asyncio.Future and asyncio.Task as they were when asyncio was imported
+  py::ref task_class;
+  py::ref stock_create_task;   // BaseEventLoop.create_task, for what the fast path leaves alone
+  py::ref thread_safe_handle;  // asyncio.events._ThreadSafeHandle; null before 3.14
+  py::ref report_slow;         // triga._loop.reports.callback_was_slow
+  handles::state handles;
+
+  int traverse(visitproc visit_one, void* argument) const;
+  void clear();
+};
+
+// The C++ half of one loop object: what its event_loop asks of Python. All of it is used under the GIL.
+class core final : public loop::loop_client, public loop::signal_listener {
+ public:
+  core(PyObject* self, state& types)
+      : self_(self), types_(types), loop_(*this), signals_(loop_.poller(), *this) {}
+  core(const core&) = delete;
+  core& operator=(const core&) = delete;
+  core(core&&) = delete;
+  core& operator=(core&&) = delete;
+  ~core() { loop_.clear(); }
+
+  [[nodiscard]] PyObject* self() const noexcept { return self_; }
+  [[nodiscard]] state& types() noexcept { return types_; }
+  [[nodiscard]] handles::state& handles() noexcept { return types_.handles; }
+  [[nodiscard]] loop::event_loop& loop() noexcept { return loop_; }
+  [[nodiscard]] io::poller& poller() noexcept { return loop_.poller(); }
+  [[nodiscard]] loop::signal_source& signals() noexcept { return signals_; }
+
+  // Queues a handle of any kind; takes the reference over.
+  void queue(PyObject* handle) { loop_.call_soon(handle); }
+  // Remembers the handle that a scheduling method hands out: if it is still held at the next such call, the
+  // garbage collector is told of it.
+  void hand_out(PyObject* handle) {
+    settle_handed_out();
+    handed_out_ = handle;
+  }
+  void settle_handed_out();
+
+  // The watch of a descriptor, or null; watch() makes it if needed.
+  [[nodiscard]] descriptor_watch* find_watch(int fd) noexcept;
+  descriptor_watch& watch(int fd);
+  [[nodiscard]] std::size_t watch_numbers() const noexcept {
+    return watches_.size();
+  }  // above every descriptor's
+
+  // For a native watcher or ready_task that leaves an exception set (KeyboardInterrupt, SystemExit): the turn
+  // ends and run_forever() raises it; undispatched events stay for the next run.
+  void end_turn_with_error() noexcept { loop_.poller().stop_dispatch(); }
+
+  // Drops every callback, timer, reader and writer.
+  void clear();
+  int traverse(visitproc visit_one, void* argument) const;
+
+  // loop_client and signal_listener
+  void before_block(bool waits) override;
+  void after_block() override;
+  bool on_interrupt() override;
+  bool run_callback(void* callback) override;
+  bool good() const override { return PyErr_Occurred() == nullptr; }
+  void drop(void* callback) override;
+  [[nodiscard]] bool is_cancelled(void* timer) const override;
+  void on_due(void* timer) override;
+  void on_signal(int number) override;
+
+ private:
+  bool run_in_debug_mode(PyObject* handle);
+
+  PyObject* self_;  // the loop object, which owns this
+  state& types_;
+  loop::event_loop loop_;
+  loop::signal_source signals_;
+  std::vector<std::unique_ptr<descriptor_watch>> watches_;  // by descriptor
+  PyObject* handed_out_ = nullptr;  // owned by the queue or the heap; forgotten when it leaves them
+  PyThreadState* released_ = nullptr;
+  unsigned polls_with_gil_ = 0;
+};
+
+struct loop_object {
+  PyObject_HEAD core* native;  // owned
+  PyObject* thread_id;  // asyncio's fields of the same names, so that its inherited methods see the truth
+  PyObject* task_factory;
+  PyObject* current_handle;
+  PyObject* loop_keyword;  // {"loop": self}: the keywords of every Future and Task
+  char closed;
+  char stopping;
+  char debug;
+};
+
+[[nodiscard]] inline loop_object& fields(PyObject* self) noexcept {
+  return *reinterpret_cast<loop_object*>(self);
+}
+[[nodiscard]] inline core& core_of(PyObject* self) noexcept { return *fields(self).native; }
+
+// The native half of `loop`, or null with a TypeError set if it is not one of triga's loops. For other rooms.
+core* core_or_error(state& types, PyObject* loop);
+
+// Raises RuntimeError if the loop is closed.
+bool check_open(PyObject* self);
+// In debug mode: _check_thread() and _check_callback(callback, method), as asyncio's call_soon() does. True
+// elsewhere.
+bool check_in_debug_mode(PyObject* self, PyObject* callback, const char* method, bool any_thread);
+
+// Parts of LoopBase's method table, one file each; all end with a null entry.
+extern PyMethodDef
+    schedule_methods[];  // loop_schedule.cpp: call_soon and its kin, create_future, create_task
+extern PyMethodDef descriptor_methods[];  // loop_descriptors.cpp: readers, writers, the signal descriptor
+extern PyMethodDef run_methods[];         // loop_run.cpp: run_forever, stop, states
+
+}  // namespace triga::loops

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+// LoopBase: what puts callbacks, timers, futures and tasks on the loop.
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "bindings/types/loop.h"
+#include "runtime/base/clock.h"
+
+namespace triga::loops {
+namespace {
+
+// The arguments of call_soon() and its kin: some positional ones, then the callback's own, and perhaps
+// context=.
+struct callback_arguments {
+  PyObject* callback;
+  PyObject* const* args;
+  Py_ssize_t count;
+  PyObject* context;
+};
+
+bool is_context(PyObject* name) noexcept { return PyUnicode_CompareWithASCIIString(name, "context") == 0; }
+
+// Takes the vectorcall arguments apart; `before` positional ones precede the callback. False with TypeError
+// set.
+bool parse(const char* method, Py_ssize_t before, PyObject* const* args, Py_ssize_t count, PyObject* names,
+           callback_arguments& into) {
+  if (count < before + 1) {
+    PyErr_Format(PyExc_TypeError, "%s() missing 1 required positional argument: 'callback'", method);
+    return false;
+  }
+  into = {
+      .callback = args[before], .args = args + before + 1, .count = count - before - 1, .context = nullptr};
+  if (names == nullptr) return true;
+  for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(names); ++at) {
+    PyObject* name = PyTuple_GET_ITEM(names, at);
+    if (!is_context(name)) {
+      PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", method, name);
+      return false;
+    }
+    into.context = args[count + at];
+  }
+  return true;
+}
+
+bool has_overrides(PyObject* self) noexcept {
+  return reinterpret_cast<PyObject*>(Py_TYPE(self)) != core_of(self).types().native_class.get();
+}
+
+// Handles made in debug mode tell where.
+bool note_origin(PyObject* self, PyObject* handle) {
+  return fields(self).debug == 0 || handles::set_source_traceback(core_of(self).handles(), handle);
+}
+
+// ---- callbacks
+// -----------------------------------------------------------------------------------------------------
+
+PyObject* queue_callback(PyObject* self, const callback_arguments& given) {
+  core& loop = core_of(self);
+  PyObject* handle =
+      handles::make(loop.handles(), self, given.callback, given.args, given.count, given.context);
+  if (handle == nullptr) return nullptr;
+  if (!note_origin(self, handle)) {
+    Py_DECREF(handle);
+    return nullptr;
+  }
+  loop.queue(Py_NewRef(handle));
+  loop.hand_out(handle);
+  return handle;
+}
+
+PyObject* call_soon(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  callback_arguments given;
+  if (!parse("call_soon", 0, args, count, names, given) || !check_open(self) ||
+      !check_in_debug_mode(self, given.callback, "call_soon", false)) {
+    return nullptr;
+  }
+  return queue_callback(self, given);
+}
+
+// 3.14 and later promise a handle whose cancel() may be called from any thread while it runs.
+PyObject* queue_thread_safe(PyObject* self, const callback_arguments& given) {
+  core& loop = core_of(self);
+  const py::ref tuple = py::ref::steal(PyTuple_New(given.count));
+  if (!tuple) return nullptr;
+  for (Py_ssize_t at = 0; at < given.count; ++at)
+    PyTuple_SET_ITEM(tuple.get(), at, Py_NewRef(given.args[at]));
+  PyObject* handle =
+      PyObject_CallFunctionObjArgs(loop.types().thread_safe_handle.get(), given.callback, tuple.get(), self,
+                                   given.context != nullptr ? given.context : Py_None, nullptr);
+  if (handle != nullptr) loop.queue(Py_NewRef(handle));
+  return handle;
+}
+
+PyObject* call_soon_threadsafe(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  callback_arguments given;
+  if (!parse("call_soon_threadsafe", 0, args, count, names, given) || !check_open(self) ||
+      !check_in_debug_mode(self, given.callback, "call_soon_threadsafe", true)) {
+    return nullptr;
+  }
+  core& loop = core_of(self);
+  PyObject* handle =
+      loop.types().thread_safe_handle ? queue_thread_safe(self, given) : queue_callback(self, given);
+  loop.loop().wake();
+  return handle;
+}
+
+// ---- timers
+// --------------------------------------------------------------------------------------------------------
+
+double seconds_now() noexcept {
+  return std::chrono::duration<double>(monotonic_clock::now().time_since_epoch()).count();
+}
+
+// Rounded up, so that a timer never fires before loop.time() has reached it.
+time_point deadline_of(double seconds) noexcept {
+  constexpr double limit = 9.2e9;  // seconds that 63 bits of nanoseconds hold
+  if (!(seconds < limit)) return never;
+  if (seconds < -limit) return time_point::min();
+  return time_point(nanoseconds(static_cast<std::int64_t>(std::ceil(seconds * 1e9))));
+}
+
+PyObject* schedule(PyObject* self, PyObject* when, const callback_arguments& given) {
+  const double seconds = PyFloat_AsDouble(when);
+  if (seconds == -1.0 && PyErr_Occurred() != nullptr) return nullptr;
+  core& loop = core_of(self);
+  PyObject* handle =
+      handles::make_timer(loop.handles(), self, when, given.callback, given.args, given.count, given.context);
+  if (handle == nullptr) return nullptr;
+  if (!note_origin(self, handle)) {
+    Py_DECREF(handle);
+    return nullptr;
+  }
+  loop.loop().add_timer(deadline_of(seconds), Py_NewRef(handle));
+  loop.hand_out(handle);
+  return handle;
+}
+
+PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  callback_arguments given;
+  if (!parse("call_at", 1, args, count, names, given)) return nullptr;
+  if (args[0] == Py_None) return PyErr_Format(PyExc_TypeError, "when cannot be None");
+  if (!check_open(self) || !check_in_debug_mode(self, given.callback, "call_at", false)) return nullptr;
+  return schedule(self, args[0], given);
+}
+
+py::ref time_after(PyObject* self, PyObject* delay) {
+  if (!has_overrides(self) && (PyFloat_CheckExact(delay) || PyLong_CheckExact(delay))) {
+    const double seconds = PyFloat_AsDouble(delay);
+    if (seconds == -1.0 && PyErr_Occurred() != nullptr) return py::ref();
+    return py::ref::steal(PyFloat_FromDouble(seconds_now() + seconds));
+  }
+  const py::ref now = py::ref::steal(PyObject_CallMethod(self, "time", nullptr));
+  return now ? py::ref::steal(PyNumber_Add(now.get(), delay)) : py::ref();
+}
+
+PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  callback_arguments given;
+  if (!parse("call_later", 1, args, count, names, given)) return nullptr;
+  if (args[0] == Py_None) return PyErr_Format(PyExc_TypeError, "delay must not be None");
+  const py::ref when = time_after(self, args[0]);
+  if (!when) return nullptr;
+  if (has_overrides(self)) {  // asyncio's call_later() goes through call_at()
+    const py::ref method = py::ref::steal(PyObject_GetAttrString(self, "call_at"));
+    if (!method) return nullptr;
+    const Py_ssize_t all = count + (names != nullptr ? PyTuple_GET_SIZE(names) : 0);
+    std::vector<PyObject*> changed(args, args + all);
+    changed[0] = when.get();
+    return PyObject_Vectorcall(method.get(), changed.data(), static_cast<std::size_t>(count), names);
+  }
+  if (!check_open(self) || !check_in_debug_mode(self, given.callback, "call_later", false)) return nullptr;
+  return schedule(self, when.get(), given);
+}
+
+PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) {
+  core& loop = core_of(self);
+  if (handles::is_native(loop.handles(), handle) &&
+      handles::slot(handle, loop.handles().slots.scheduled) == Py_True) {
+    loop.loop().note_timer_cancelled();
+  }
+  Py_RETURN_NONE;
+}
+
+PyObject* loop_time(PyObject*, PyObject*) { return PyFloat_FromDouble(seconds_now()); }
+
+// Queues a handle that exists already: a signal handler's, or one a subclass made.
+PyObject* add_callback(PyObject* self, PyObject* handle) {
+  core_of(self).queue(Py_NewRef(handle));
+  Py_RETURN_NONE;
+}
+
+PyObject* add_callback_signalsafe(PyObject* self, PyObject* handle) {
+  core_of(self).queue(Py_NewRef(handle));
+  core_of(self).loop().wake();
+  Py_RETURN_NONE;
+}
+
+PyObject* write_to_self(PyObject* self, PyObject*) {
+  core_of(self).loop().wake();
+  Py_RETURN_NONE;
+}
+
+// ---- futures and tasks
+// ---------------------------------------------------------------------------------------------
+
+PyObject* keyword_of(PyObject* self) {
+  loop_object& loop = fields(self);
+  if (loop.loop_keyword == nullptr) loop.loop_keyword = Py_BuildValue("{sO}", "loop", self);
+  return loop.loop_keyword;
+}
+
+PyObject* create_future(PyObject* self, PyObject*) {
+  PyObject* keyword = keyword_of(self);
+  const py::ref nothing = py::ref::steal(PyTuple_New(0));
+  if (keyword == nullptr || !nothing) return nullptr;
+  return PyObject_Call(core_of(self).types().future_class.get(), nothing.get(), keyword);
+}
+
+// asyncio's own method, for a task factory, debug mode, keywords, and a closed loop.
+PyObject* stock_create_task(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  const Py_ssize_t all = count + (names != nullptr ? PyTuple_GET_SIZE(names) : 0);
+  std::vector<PyObject*> shifted{self};
+  shifted.insert(shifted.end(), args, args + all);
+  return PyObject_Vectorcall(core_of(self).types().stock_create_task.get(), shifted.data(),
+                             static_cast<std::size_t>(count + 1), names);
+}
+
+PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  const loop_object& loop = fields(self);
+  const bool plain = loop.closed == 0 && loop.debug == 0 && count == 1 && names == nullptr &&
+                     (loop.task_factory == nullptr || loop.task_factory == Py_None);
+  if (!plain) return stock_create_task(self, args, count, names);
+  PyObject* keyword = keyword_of(self);
+  const py::ref coroutine = py::ref::steal(PyTuple_Pack(1, args[0]));
+  if (keyword == nullptr || !coroutine) return nullptr;
+  return PyObject_Call(core_of(self).types().task_class.get(), coroutine.get(), keyword);
+}
+
+template <class Function>
+PyCFunction as_method(Function function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+constexpr int fast = METH_FASTCALL | METH_KEYWORDS;
+
+}  // namespace
+
+bool check_open(PyObject* self) {
+  if (fields(self).closed == 0) return true;
+  PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+  return false;
+}
+
+bool check_in_debug_mode(PyObject* self, PyObject* callback, const char* method, bool any_thread) {
+  if (fields(self).debug == 0) return true;
+  if (!any_thread && !py::ref::steal(PyObject_CallMethod(self, "_check_thread", nullptr))) return false;
+  return static_cast<bool>(
+      py::ref::steal(PyObject_CallMethod(self, "_check_callback", "Os", callback, method)));
+}
+
+PyMethodDef schedule_methods[] = {
+    {"call_soon", as_method(call_soon), fast,
+     "call_soon(callback, *args, context=None): calls callback(*args) in the next turn of the loop; returns "
+     "a Handle."},
+    {"call_soon_threadsafe", as_method(call_soon_threadsafe), fast, "As call_soon(), from any thread."},
+    {"call_at", as_method(call_at), fast,
+     "call_at(when, callback, *args, context=None): calls callback(*args) once time() has reached `when` "
+     "seconds; "
+     "returns a TimerHandle."},
+    {"call_later", as_method(call_later), fast,
+     "call_later(delay, callback, *args, context=None): as call_at(), `delay` seconds from now."},
+    {"time", loop_time, METH_NOARGS, "The loop's clock: CLOCK_MONOTONIC in seconds."},
+    {"create_future", create_future, METH_NOARGS, "A new asyncio.Future that belongs to this loop."},
+    {"create_task", as_method(create_task), fast, "Starts a coroutine as a Task."},
+    {"_timer_handle_cancelled", timer_handle_cancelled, METH_O, nullptr},
+    {"_add_callback", add_callback, METH_O, nullptr},
+    {"_add_callback_signalsafe", add_callback_signalsafe, METH_O, nullptr},
+    {"_write_to_self", write_to_self, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace triga::loops

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "runtime/base/clock.h"
+#include "runtime/io/poller.h"
+#include "runtime/loop/ready_ring.h"
+#include "runtime/loop/timer_heap.h"
+#include "runtime/loop/wakeup.h"
+
+namespace triga::loop {
+
+// Native work for a loop's ready queue. Must live until it has run or the loop has cleared its queue.
+class ready_task {
+ public:
+  virtual void run() = 0;
+
+ protected:
+  ~ready_task() = default;
+};
+
+// What an event_loop leaves to the one who drives it: the foreign callbacks and timers (Python handles) that
+// it queues without knowing them, and the lock (the GIL) under which all of its state is used.
+class loop_client {
+ public:
+  // Around a wait in the kernel: the lock may be given up between the two. after_block() may not return: a
+  // thread that asks for the GIL after finalization began is unwound.
+  virtual void before_block(bool waits) = 0;
+  virtual void after_block() = 0;
+  // A signal interrupted the wait. False ends the turn as failed.
+  virtual bool on_interrupt() = 0;
+  // Runs a foreign callback, which the queue then owns no more. False ends the turn as failed.
+  virtual bool run_callback(void* callback) = 0;
+  // False if a native ready_task or a watcher left a failure behind that must end the turn.
+  virtual bool good() const = 0;
+  // Takes back a foreign callback or timer that will not run.
+  virtual void drop(void* callback) = 0;
+  [[nodiscard]] virtual bool is_cancelled(void* timer) const = 0;
+  // A timer came due and left the heap; it will be run as a callback.
+  virtual void on_due(void* timer) = 0;
+
+ protected:
+  ~loop_client() = default;
+};
+
+// The turns of an event loop, with asyncio's rules: a turn polls (without waiting if anything is ready),
+// queues what became ready and the timers that came due behind what is queued already, and runs the callbacks
+// that the queue then holds; those that they queue wait for the next turn.
+//
+// Locks: everything belongs to the thread that runs the loop, or to whoever holds the client's lock (the
+// GIL), except inbox_ (inbox_mutex_), sleeping_ and wakeup_, which any thread may use.
+class event_loop {
+ public:
+  explicit event_loop(loop_client& client);
+  event_loop(const event_loop&) = delete;
+  event_loop& operator=(const event_loop&) = delete;
+  event_loop(event_loop&&) = delete;
+  event_loop& operator=(event_loop&&) = delete;
+  ~event_loop();
+
+  [[nodiscard]] io::poller& poller() noexcept { return poller_; }
+
+  // Queues a foreign callback (a pointer with its lowest bit clear). Under the client's lock; if that is not
+  // the loop's own thread, call wake() afterwards.
+  void call_soon(void* callback) { ready_.push(reinterpret_cast<std::uintptr_t>(callback)); }
+  // Queues native work, in one order with the foreign callbacks. Same rules.
+  void post(ready_task& task) { ready_.push(reinterpret_cast<std::uintptr_t>(&task) | native_tag); }
+  // Queues native work to run once this turn's callbacks have run, before the loop polls again. Loop's thread
+  // only.
+  void post_to_turn_end(ready_task& task) { turn_end_.push_back(&task); }
+  // Queues native work from any thread, without the client's lock.
+  void post_from_any_thread(ready_task& task);
+  // Brings the loop back if it waits. Any thread.
+  void wake() noexcept;
+
+  void add_timer(time_point when, void* timer);
+  // A timer that is on the heap was cancelled.
+  void note_timer_cancelled() noexcept { timers_.note_cancelled(); }
+
+  // One turn. `wait`: whether it may wait for something to happen. False if the client reported a failure, or
+  // the wait failed (last_error() then says why); what is left of the turn stays queued.
+  bool run_once(bool wait);
+  [[nodiscard]] int last_error() const noexcept { return last_error_; }
+
+  // Drops the queue and the timers; native tasks are forgotten.
+  void clear();
+  void clear_ready();
+  void clear_timers();
+
+  [[nodiscard]] std::size_t ready_count() const noexcept { return ready_.size(); }
+  [[nodiscard]] std::size_t timer_count() const noexcept { return timers_.size(); }
+  [[nodiscard]] std::size_t cancelled_timer_count() const noexcept { return timers_.dead(); }
+  // Foreign callbacks and timers that the loop owns, for a garbage collector: visit(void*) returns non-zero
+  // to end.
+  template <class Visit>
+  int visit(Visit visit_one) const;
+
+ private:
+  static constexpr std::uintptr_t native_tag = 1;
+
+  [[nodiscard]] time_point deadline(bool wait);
+  bool poll(time_point until);
+  void take_inbox();
+  void queue_due_timers();
+  bool run_ready();
+  bool run_turn_end();
+  void own_after_fork();
+
+  loop_client& client_;
+  io::poller poller_;
+  wakeup wakeup_;
+  ready_ring<std::uintptr_t> ready_;
+  timer_heap<void*> timers_;
+  std::vector<ready_task*> turn_end_;
+  int last_error_ = 0;
+  std::uint32_t fork_generation_;
+
+  // Set while the loop is in the kernel or about to go there. Relaxed: the writer sets it before it looks
+  // into the queues under the client's lock and inbox_mutex_, and a reader looks at it after it queued under
+  // one of them.
+  std::atomic<bool> sleeping_{false};
+  std::atomic<bool> has_inbox_{false};
+  std::mutex inbox_mutex_;
+  std::vector<ready_task*> inbox_;
+};
+
+template <class Visit>
+int event_loop::visit(Visit visit_one) const {
+  for (std::size_t at = 0; at < ready_.size(); ++at) {
+    if ((ready_[at] & native_tag) != 0) continue;
+    if (const int stop = visit_one(reinterpret_cast<void*>(ready_[at])); stop != 0) return stop;
+  }
+  for (const auto& each : timers_.entries()) {
+    if (const int stop = visit_one(each.timer); stop != 0) return stop;
+  }
+  return 0;
+}
+
+}  // namespace triga::loop

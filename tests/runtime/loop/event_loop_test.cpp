@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+#include "runtime/loop/event_loop.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <functional>
+#include <semaphore>
+#include <thread>
+
+#include "runtime/loop/signals.h"
+
+namespace triga::loop {
+namespace {
+
+// A client whose callbacks are C++ functions and whose lock does not exist.
+struct test_client final : loop_client {
+  struct callback {
+    std::function<void()> body;
+    bool cancelled = false;
+  };
+
+  void before_block(bool) override {
+    if (blocking) blocking();
+  }
+  void after_block() override {}
+  bool on_interrupt() override {
+    ++interrupts;
+    return true;
+  }
+  bool run_callback(void* item) override {
+    static_cast<callback*>(item)->body();
+    return !failed;
+  }
+  bool good() const override { return !failed; }
+  void drop(void*) override { ++dropped; }
+  void on_due(void*) override { ++due; }
+  bool is_cancelled(void* timer) const override { return static_cast<callback*>(timer)->cancelled; }
+
+  std::function<void()> blocking;
+  int interrupts = 0;
+  int dropped = 0;
+  int due = 0;
+  bool failed = false;
+};
+
+struct EventLoop : testing::Test {
+  test_client client;
+  event_loop loop{client};
+  std::vector<int> order;
+  std::vector<std::unique_ptr<test_client::callback>> callbacks;
+
+  test_client::callback* callback(std::function<void()> body) {
+    callbacks.push_back(std::make_unique<test_client::callback>(std::move(body)));
+    return callbacks.back().get();
+  }
+  test_client::callback* note(int number) {
+    return callback([this, number] { order.push_back(number); });
+  }
+};
+
+struct native_task final : ready_task {
+  explicit native_task(std::function<void()> what) : body(std::move(what)) {}
+  void run() override { body(); }
+  std::function<void()> body;
+};
+
+TEST_F(EventLoop, RunsForeignAndNativeWorkInOneOrder) {
+  native_task second([this] { order.push_back(2); });
+  loop.call_soon(note(1));
+  loop.post(second);
+  loop.call_soon(note(3));
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, (std::vector{1, 2, 3}));
+}
+
+TEST_F(EventLoop, WhatATurnQueuesRunsInTheNextTurn) {
+  loop.call_soon(callback([this] {
+    order.push_back(1);
+    loop.call_soon(note(2));
+  }));
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, std::vector{1});
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, (std::vector{1, 2}));
+}
+
+TEST_F(EventLoop, KeepsTheRestOfATurnThatFails) {
+  loop.call_soon(callback([this] { client.failed = true; }));
+  loop.call_soon(note(2));
+  EXPECT_FALSE(loop.run_once(true));
+  EXPECT_TRUE(order.empty());
+  client.failed = false;
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, std::vector{2});
+}
+
+TEST_F(EventLoop, TimersRunBehindWhatIsQueuedAndNeverEarly) {
+  const time_point when = monotonic_clock::now() + std::chrono::milliseconds(2);
+  time_point ran{};
+  loop.add_timer(when, callback([&] { ran = monotonic_clock::now(); }));
+  while (ran == time_point{}) ASSERT_TRUE(loop.run_once(true));
+  EXPECT_GE(ran, when);
+  EXPECT_EQ(client.due, 1);
+
+  loop.add_timer(when, note(2));
+  loop.call_soon(note(1));
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, (std::vector{1, 2}));
+}
+
+TEST_F(EventLoop, DropsCancelledTimersOnBusyTurnsToo) {
+  for (int i = 0; i < 200; ++i) {
+    auto* timer = note(i);
+    loop.add_timer(monotonic_clock::now() + std::chrono::hours(1), timer);
+    timer->cancelled = true;
+    loop.note_timer_cancelled();
+  }
+  loop.call_soon(note(-1));
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(loop.timer_count(), 0u);
+  EXPECT_EQ(client.dropped, 200);
+}
+
+TEST_F(EventLoop, TurnEndWorkRunsAfterTheTurnsCallbacks) {
+  native_task flush([this] { order.push_back(9); });
+  loop.call_soon(callback([&] { loop.post_to_turn_end(flush); }));
+  loop.call_soon(note(1));
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, (std::vector{1, 9}));
+}
+
+// The other thread posts exactly when the loop is about to enter the kernel.
+TEST_F(EventLoop, APostFromAnotherThreadEndsAWaitThatJustBegan) {
+  std::binary_semaphore about_to_block(0);
+  std::binary_semaphore posted(0);
+  native_task arrived([this] { order.push_back(1); });
+  std::thread other([&] {
+    about_to_block.acquire();
+    loop.post_from_any_thread(arrived);
+    posted.release();
+  });
+  client.blocking = [&] {
+    about_to_block.release();
+    posted.acquire();
+    client.blocking = nullptr;
+  };
+  EXPECT_TRUE(loop.run_once(true));  // would wait for ever
+  other.join();
+  while (order.empty()) ASSERT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, std::vector{1});
+}
+
+TEST_F(EventLoop, LosesNoneOfManyPostsFromManyThreads) {
+  constexpr int threads = 4;
+  constexpr int posts = 5000;
+  int ran = 0;
+  native_task counting([&] { ++ran; });
+  std::vector<std::thread> others;
+  for (int i = 0; i < threads; ++i) {
+    others.emplace_back([&] {
+      for (int j = 0; j < posts; ++j) loop.post_from_any_thread(counting);
+    });
+  }
+  while (ran < threads * posts) ASSERT_TRUE(loop.run_once(true));
+  for (std::thread& each : others) each.join();
+  EXPECT_EQ(ran, threads * posts);
+}
+
+TEST_F(EventLoop, AWakeWithoutWorkEndsTheWait) {
+  std::binary_semaphore about_to_block(0);
+  std::thread other([&] {
+    about_to_block.acquire();
+    loop.wake();
+  });
+  client.blocking = [&] { about_to_block.release(); };
+  EXPECT_TRUE(loop.run_once(true));
+  other.join();
+}
+
+TEST_F(EventLoop, ASignalThatInterruptsTheWaitReachesTheClient) {
+  struct sigaction ignore{};
+  ignore.sa_handler = [](int) {};  // no SA_RESTART, and epoll_wait never restarts
+  struct sigaction before{};
+  sigaction(SIGUSR1, &ignore, &before);
+  const pthread_t self = pthread_self();
+  std::atomic<bool> interrupted{false};
+  std::thread other([&] {
+    while (!interrupted.load()) pthread_kill(self, SIGUSR1);  // until one falls into the wait
+  });
+  while (client.interrupts == 0) ASSERT_TRUE(loop.run_once(true));
+  interrupted = true;
+  other.join();
+  sigaction(SIGUSR1, &before, nullptr);
+}
+
+TEST_F(EventLoop, WatchersOfReadyDescriptorsRunInTheTurn) {
+  struct reader final : io::watcher {
+    void on_ready(std::uint32_t) override {
+      loop->poller().remove(fd);
+      loop->call_soon(then);
+    }
+    event_loop* loop = nullptr;
+    int fd = -1;
+    void* then = nullptr;
+  } seen;
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  const unique_fd reading(ends[0]);
+  const unique_fd writing(ends[1]);
+  seen.loop = &loop;
+  seen.fd = ends[0];
+  seen.then = note(1);
+  ASSERT_TRUE(loop.poller().add(ends[0], EPOLLIN, seen));
+  ASSERT_EQ(write(ends[1], "x", 1), 1);
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, std::vector{1});
+}
+
+TEST_F(EventLoop, ClearGivesTheQueueAndTheTimersBack) {
+  loop.call_soon(note(1));
+  loop.add_timer(never, note(2));
+  int visited = 0;
+  loop.visit([&](void*) {
+    ++visited;
+    return 0;
+  });
+  EXPECT_EQ(visited, 2);
+  loop.clear();
+  EXPECT_EQ(client.dropped, 2);
+  EXPECT_EQ(loop.ready_count() + loop.timer_count(), 0u);
+}
+
+// The child's wake must not end the parent's wait, and the child must be able to run the loop.
+TEST_F(EventLoop, AForkedChildRunsTheLoopOnDescriptorsOfItsOwn) {
+  native_task arrived([this] { order.push_back(1); });
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    loop.call_soon(note(1));
+    if (!loop.run_once(true)) _exit(1);
+    client.blocking = [&] { loop.wake(); };
+    _exit(loop.run_once(true) ? 0 : 2);
+  }
+  int state = -1;
+  ASSERT_EQ(waitpid(child, &state, 0), child);
+  EXPECT_EQ(state, 0);
+  EXPECT_EQ(*loop.poller().wait(time_point::min()), 0u);
+}
+
+struct heard_signals final : signal_listener {
+  void on_signal(int number) override { numbers.push_back(number); }
+  std::vector<int> numbers;
+};
+
+TEST_F(EventLoop, ASignalSourceTellsEachByteThatIsNotZero) {
+  heard_signals heard;
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  const unique_fd reading(ends[0]);
+  const unique_fd writing(ends[1]);
+  signal_source source(loop.poller(), heard);
+  ASSERT_TRUE(source.attach(ends[0]));
+  const unsigned char bytes[] = {SIGTERM, 0, SIGUSR1, SIGTERM};
+  ASSERT_EQ(write(ends[1], bytes, sizeof bytes), 4);
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(heard.numbers, (std::vector{SIGTERM, SIGUSR1, SIGTERM}));
+  source.detach();
+  source.detach();
+  EXPECT_FALSE(loop.poller().watches(ends[0]));
+}
+
+}  // namespace
+}  // namespace triga::loop
