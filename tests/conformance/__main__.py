@@ -15,7 +15,7 @@ from tests.conformance.compare import Comparison, Referee
 from tests.conformance.interpreter import Interpreter, examine
 from tests.conformance.progress import Progress
 from tests.conformance.report import SuiteReport, table, write_json
-from tests.conformance.suites import Selection, groups, select
+from tests.conformance.suites import ADAPTED, Selection, groups, select
 
 ROOT = Path(__file__).resolve().parents[2]
 # As `-u all` of regrtest without what leaves the machine, needs a display or writes gigabytes.
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     mode = "quick" if options.quick else "full"
     home = options.output / interpreter.tag
     resources = () if options.quick else RESOURCES
-    unpatched, triga = (Arm(interpreter, on, resources, home / "logs") for on in (False, True))
+    unpatched, triga = (Arm(interpreter, on, resources, home / "logs", ADAPTED) for on in (False, True))
     progress = Progress()
     referee = Referee(unpatched, triga, Cache(home / mode, unpatched), progress.tell)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 # regrtest runs each file of these packages as a suite of its own, in a process of its own; so do we.
 SUITES = (
@@ -53,10 +54,15 @@ _THREADS = ("test_queue", "test_thread", "test_threading_local")
 
 # A group stands for several suites, or for part of one. The quick ones are what `make test` runs.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "quick": (*_THREADS, "asyncio-quick"),
-    "all": SUITES,
+    "quick": (*_THREADS, "asyncio-quick", "asyncio-mixins"),
+    "all": (*SUITES, "asyncio-mixins"),
     "smoke": (*_THREADS, *(f"test_asyncio.test_{name}" for name in ("locks", "server", "streams", "taskgroups"))),
 }
+
+# test_asyncio's mixins for any loop, which CPython runs on loops it names: our subclasses of them (adapted/) take the
+# loop that asyncio.new_event_loop() gives.
+ADAPTED = Path(__file__).with_name("adapted")
+_MIXINS = ("buffered_proto", "events", "sendfile", "server", "sock_lowlevel", "sslproto")
 PARTIAL: dict[str, dict[str, tuple[str, ...] | None]] = {"asyncio-quick": _asyncio_factory_loops()}
 
 
@@ -69,6 +75,12 @@ def select(names: Iterable[str], available: Mapping[str, list[str]]) -> tuple[li
     selections, absent = [], []
     for name in _expand(names):
         suite, _, rest = name.partition(".")
+        if name == "asyncio-mixins":
+            if "test_asyncio" in available:
+                selections.append(Selection(name, {f"adapted_{each}": None for each in _MIXINS}))
+            else:
+                absent.append(name)
+            continue
         if name in PARTIAL:
             here = {m: c for m, c in PARTIAL[name].items() if m in available.get(m.partition(".")[0], ())}
         elif rest:
@@ -86,7 +98,7 @@ def select(names: Iterable[str], available: Mapping[str, list[str]]) -> tuple[li
 
 def groups() -> list[str]:
     """The names that stand for several suites or part of one."""
-    return sorted([*GROUPS, *PARTIAL])
+    return sorted([*GROUPS, *PARTIAL, "asyncio-mixins"])
 
 
 def _expand(names: Iterable[str]) -> list[str]:

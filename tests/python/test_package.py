@@ -1,0 +1,66 @@
+"""The package's own consistency: its table of patches, its stub file and its start-up files."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import triga
+from triga import _core
+from triga._parts import PARTS
+
+HOME = Path(triga.__file__).parent
+ENTRIES = [(module, target) for patches in PARTS.values() for module, target in patches.items()]
+
+
+def test_every_part_patches_something() -> None:
+    assert {part for part, patches in PARTS.items() if patches} == {"threads", "processes", "loop"}
+
+
+@pytest.mark.parametrize(("module", "target"), ENTRIES, ids=[f"{m}-{t}" for m, t in ENTRIES])
+def test_an_entry_of_the_table_names_a_module_and_a_function(module: str, target: str) -> None:
+    assert importlib.util.find_spec(module) is not None
+    name, _, function = target.partition(":")
+    assert callable(getattr(importlib.import_module(name), function))
+
+
+def stub_names() -> set[str]:
+    """The names at the top of _core.pyi."""
+    names: set[str] = set()
+    for node in ast.parse((HOME / "_core.pyi").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names
+
+
+def test_the_stub_file_names_what_the_extension_has() -> None:
+    private_to_stub = {name for name in stub_names() if name.startswith("_")}
+    there = {name for name in vars(_core) if not name.startswith("__")}
+    assert stub_names() - private_to_stub == there - private_to_stub
+
+
+def test_both_start_up_files_lie_beside_the_package() -> None:
+    assert (HOME.parent / "triga.pth").read_text().startswith("import os; ")
+    module, _, function = (HOME.parent / "triga.start").read_text().strip().partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.parametrize("options", [(), ("-I",), ("-E",), ("-s", "-P", "-O")], ids=" ".join)
+def test_the_variable_reaches_an_interpreter_without_a_warning(options: tuple[str, ...]) -> None:
+    code = "import triga; print(sorted(triga.installed_parts()))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *options, "-c", code],
+        capture_output=True, text=True, timeout=60, env={**os.environ, "TRIGA": "1"},
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("['loop', 'processes', 'threads']\n", "")
