@@ -9,9 +9,15 @@
 
 namespace triga {
 
-int module_state::visit(visitproc visit_one, void* argument) { return loop.traverse(visit_one, argument); }
+int module_state::visit(visitproc visit_one, void* argument) {
+  if (const int stop = loop.traverse(visit_one, argument); stop != 0) return stop;
+  return transports.traverse(visit_one, argument);
+}
 
-void module_state::clear() { loop.clear(); }
+void module_state::clear() {
+  loop.clear();
+  transports.clear();
+}
 
 namespace {
 
@@ -21,6 +27,7 @@ int core_exec(PyObject* module) {
     pybind11::detail::ensure_internals();
     auto core = pybind11::reinterpret_borrow<pybind11::module_>(module);
     register_loop(core);
+    register_transports(core);
     register_statistics(core);
     register_child_process(core);
     return 0;

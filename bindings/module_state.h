@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "bindings/types/loop.h"
+#include "bindings/types/stream_transport.h"
 
 namespace triga {
 
@@ -16,6 +17,7 @@ struct module_state {
   void clear();
 
   loops::state loop;
+  transports::state transports;
 };
 
 // The definition that PyType_GetModuleByDef() finds the module of a type by.

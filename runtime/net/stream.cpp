@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/net/stream.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -29,17 +30,14 @@ send_outcome outcome_of(ssize_t sent) noexcept {
 
 }  // namespace
 
+void stream::attach(io::poller& poller, int fd) noexcept {
+  poller_ = &poller;
+  fd_ = fd;
+}
+
 void stream::detach() noexcept {
   if (interest_ != 0) (void)watch(0);
   poller_ = nullptr;
-}
-
-void stream::handle(std::uint32_t events) {
-  // An error or a hang-up is reported to whoever waits, reader and writer, as selectors.EpollSelector does.
-  if ((events & ~std::uint32_t{EPOLLOUT}) != 0 && watches_reading()) read_ready();
-  // The reader may have closed the stream or drained the queue by now. A writability not handled is reported
-  // again.
-  if ((events & ~std::uint32_t{EPOLLIN}) != 0 && watches_writing() && sink_.may_go_on()) flush();
 }
 
 int stream::watch(std::uint32_t interest) {
@@ -68,6 +66,11 @@ void stream::read_ready() {
   } else if (!would_block(errno)) {
     sink_.read_failed(errno);
   }
+}
+
+std::size_t stream::readable_bytes() const noexcept {
+  int count = 0;
+  return ::ioctl(fd_, FIONREAD, &count) == 0 && count > 0 ? static_cast<std::size_t>(count) : 0;
 }
 
 int stream::start_reading() { return closing_ ? 0 : watch(interest_ | EPOLLIN); }

@@ -12,9 +12,9 @@
 
 namespace triga::net {
 
-// What a stream tells its owner. The owner is what the poller calls: its on_ready() calls stream.handle(),
-// inside whatever the owner needs around it. The stream calls the rest from handle() and flush(); each may
-// close, abort, pause or write to the stream, but not destroy it.
+// What a stream tells its owner. The owner is what the poller calls; its on_ready() has read_ready() and
+// flush() called, there or later, as should_read() and should_flush() say. The stream calls the rest from
+// those two; each may close, abort, pause or write to the stream, but not destroy it.
 class stream_sink : public io::watcher {
  public:
   stream_sink() = default;
@@ -36,10 +36,6 @@ class stream_sink : public io::watcher {
   virtual void drained() = 0;                     // the queue became empty
   virtual void half_close_failed(int error) = 0;  // errno of shutdown(2), asked for by shut_down_writing()
   virtual void closed() = 0;  // close() was called before and the rest is sent now: the end
-
-  // false: whatever was called last wants the control back before anything else is called (a pending
-  // exception).
-  [[nodiscard]] virtual bool may_go_on() const noexcept { return true; }
 
  protected:
   ~stream_sink() = default;
@@ -66,20 +62,28 @@ class stream {
  public:
   static constexpr std::size_t default_high_water = 64 * 1024;
 
-  stream(int fd, stream_sink& sink, write_queue::release_function release) noexcept
-      : sink_(sink), queue_(release), fd_(fd) {}
+  stream(stream_sink& sink, write_queue::release_function release) noexcept : sink_(sink), queue_(release) {}
   stream(const stream&) = delete;
   stream& operator=(const stream&) = delete;
   stream(stream&&) = delete;
   stream& operator=(stream&&) = delete;
   ~stream() { detach(); }
 
-  // Until attached the stream watches nothing. detach() stops watching for good; both may be called twice.
-  void attach(io::poller& poller) noexcept { poller_ = &poller; }
+  // Gives the stream its descriptor and its poller; nothing is watched yet. detach() stops watching for good
+  // and may be called twice.
+  void attach(io::poller& poller, int fd) noexcept;
   void detach() noexcept;
 
-  // Reads and writes as epoll reported.
-  void handle(std::uint32_t events);
+  // Whether what epoll reported concerns the reader or the writer, as things stand now. An error or a hang-up
+  // concerns whoever waits, as in selectors.EpollSelector. What is not handled is reported again.
+  [[nodiscard]] bool should_read(std::uint32_t events) const noexcept {
+    return (events & ~std::uint32_t{EPOLLOUT}) != 0 && watches_reading();
+  }
+  [[nodiscard]] bool should_flush(std::uint32_t events) const noexcept {
+    return (events & ~std::uint32_t{EPOLLIN}) != 0 && watches_writing();
+  }
+  // Receives once, into the sink's memory, and tells the sink what came of it.
+  void read_ready();
 
   // Each returns the errno of epoll_ctl(2), or 0.
   [[nodiscard]] int start_reading();
@@ -110,6 +114,8 @@ class stream {
   void check_low_water();
 
   [[nodiscard]] int fd() const noexcept { return fd_; }
+  // How many bytes could be received without waiting; 0 if the kernel does not say. ioctl FIONREAD.
+  [[nodiscard]] std::size_t readable_bytes() const noexcept;
   [[nodiscard]] std::size_t queued_bytes() const noexcept { return queue_.bytes(); }
   [[nodiscard]] bool is_closing() const noexcept { return closing_; }
   [[nodiscard]] bool has_ended() const noexcept { return ended_; }
@@ -120,7 +126,6 @@ class stream {
   [[nodiscard]] bool is_registered() const noexcept { return interest_ != 0; }
 
  private:
-  void read_ready();
   void everything_sent();
   [[nodiscard]] send_outcome send_queued() noexcept;
   [[nodiscard]] int watch(std::uint32_t interest);
@@ -130,7 +135,7 @@ class stream {
   write_queue queue_;
   std::size_t high_water_ = default_high_water;
   std::size_t low_water_ = default_high_water / 4;
-  int fd_;
+  int fd_ = -1;
   std::uint32_t interest_ = 0;  // what the poller watches for; 0: not registered
   bool closing_ = false;
   bool ended_ = false;

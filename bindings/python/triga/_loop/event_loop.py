@@ -11,6 +11,7 @@ from typing import Any
 from triga import _core
 from triga._loop import reports
 from triga._loop.facade import ReadyQueue, Selector, Timers
+from triga._loop.transports import StreamTransports
 
 _core.bind_asyncio(
     handle=events.Handle,
@@ -27,7 +28,7 @@ _core.bind_asyncio(
 StockEventLoop: Any = unix_events._UnixSelectorEventLoop
 
 
-class EventLoop(_core.LoopBase, StockEventLoop):  # type: ignore[misc]  # the second base is private to asyncio: Any
+class EventLoop(_core.LoopBase, StreamTransports, StockEventLoop):  # type: ignore[misc]  # the last base: Any
     """asyncio's selector event loop, with the C++ core in place of all that runs while it works.
 
     What is not hot (servers, subprocesses, name resolution, TLS, shutdown) is asyncio's own code, on native scheduling
@@ -54,6 +55,7 @@ class EventLoop(_core.LoopBase, StockEventLoop):  # type: ignore[misc]  # the se
         super().__init__(Selector(self))
         self._ready = ReadyQueue(self)
         self._scheduled = Timers(self)
+        self._streams: set[Any] = set()
 
     def _make_self_pipe(self) -> None:
         """Makes the socket pair that C signal handlers write to; other threads wake the loop by an eventfd."""

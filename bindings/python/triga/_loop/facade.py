@@ -96,3 +96,4 @@ class Selector(selectors.BaseSelector):
     def close(self) -> None:
         """Drops every reader and writer."""
         self._loop._clear_all()
+        self._loop._streams.clear()

@@ -1,0 +1,161 @@
+"""The native stream transport: what of it runs seldom, and how a loop makes one.
+
+What runs for every message is C++ (``bindings/types/stream_transport*``, ``runtime/net/stream``).
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from asyncio import base_events, constants, futures, protocols, selector_events, transports, trsock
+from typing import TYPE_CHECKING, Any
+
+from triga import _core
+
+_ATTACHES_ITSELF = sys.version_info >= (3, 13)  # Server._attach() and _detach() take the transport since 3.13
+
+_FlowControlMixin: Any = transports._FlowControlMixin
+_set_result: Any = futures._set_result_unless_cancelled  # type: ignore[attr-defined]
+_set_nodelay: Any = base_events._set_nodelay  # type: ignore[attr-defined]
+
+
+def _describe(sock: Any, extra: dict[str, Any] | None) -> dict[str, Any]:
+    """What get_extra_info() knows of a socket; the peer is asked now, as it may be gone later."""
+    if extra is None:
+        extra = {}
+    extra["socket"] = trsock.TransportSocket(sock)
+    try:
+        extra["sockname"] = sock.getsockname()
+    except OSError:
+        extra["sockname"] = None
+    if "peername" not in extra:
+        try:
+            extra["peername"] = sock.getpeername()
+        except OSError:
+            extra["peername"] = None
+    return extra
+
+
+class _StreamTransportBase(_FlowControlMixin, transports.Transport):  # type: ignore[misc]  # private to asyncio: Any
+    """The seldom-run half of the native transport; asyncio's names, texts and order of events."""
+
+    __slots__ = ()
+    if TYPE_CHECKING:  # what the native type adds
+        _server: Any
+        _empty_waiter: Any
+
+    max_size = 256 * 1024
+    _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
+
+    def __init__(
+        self,
+        loop: Any,
+        sock: Any,
+        protocol: Any,
+        waiter: Any = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        context: Any = None,
+    ) -> None:
+        self._open(loop, sock, _describe(sock, extra), server, context, loop._streams)
+        self.set_protocol(protocol)
+        if server is not None:
+            server._attach(*(self,) * _ATTACHES_ITSELF)
+        loop._transports[self._sock_fd] = self
+        _set_nodelay(sock)
+        options = {} if context is None else {"context": context}
+        loop.call_soon(protocol.connection_made, self, **options)
+        # Reading starts, and the waiter wakes, only when connection_made() has been called.
+        loop.call_soon(self._add_reader, **options)
+        if waiter is not None:
+            loop.call_soon(_set_result, waiter, None, **options)
+
+    def __repr__(self) -> str:
+        info = [self.__class__.__name__]
+        if self._sock is None:
+            info.append("closed")
+        elif self._closing:
+            info.append("closing")
+        info.append(f"fd={self._sock_fd}")
+        if self._loop is not None and not self._loop.is_closed():
+            info.append("read=polling" if self._polls_reading else "read=idle")
+            state = "polling" if self._polls_writing else "idle"
+            info.append(f"write=<{state}, bufsize={self.get_write_buffer_size()}>")
+        return f"<{' '.join(info)}>"
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        if self._sock is not None:
+            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            self._sock.close()
+            if _ATTACHES_ITSELF and self._server is not None:
+                self._server._detach(self)
+
+    def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
+        if isinstance(exc, OSError):
+            if self._loop.get_debug():
+                selector_events.logger.debug("%r: %s", self, message, exc_info=exc)  # type: ignore[attr-defined]
+        else:
+            self._report(self._loop, exc, message)
+        self._force_close(exc)
+
+    def _report(self, loop: Any, exc: BaseException, message: str | None = None) -> None:
+        """Tells the loop's exception handler."""
+        context = {
+            "message": message or f"Exception in callback {self.__class__.__name__}._read_ready()",
+            "exception": exc,
+            "transport": self,
+            "protocol": self._protocol,
+        }
+        loop.call_exception_handler(context)
+
+    def _debug(self, message: str) -> None:
+        selector_events.logger.debug(message, self)  # type: ignore[attr-defined]
+
+    def _warn_of_lost_writes(self) -> None:
+        selector_events.logger.warning("socket.send() raised exception.")  # type: ignore[attr-defined]
+
+    def _release(self) -> None:
+        """After connection_lost(): the server and whoever waits for the buffer to empty learn of the end."""
+        if self._server is not None:
+            self._server._detach(*(self,) * _ATTACHES_ITSELF)
+            self._server = None
+        if self._empty_waiter is not None and not self._empty_waiter.done():
+            self._empty_waiter.set_exception(ConnectionError("Connection is closed by peer"))
+
+    def _make_empty_waiter(self) -> Any:
+        if self._empty_waiter is not None:
+            raise RuntimeError("Empty waiter is already set")
+        self._empty_waiter = self._loop.create_future()
+        if not self.get_write_buffer_size():
+            self._empty_waiter.set_result(None)
+        return self._empty_waiter
+
+    def _reset_empty_waiter(self) -> None:
+        self._empty_waiter = None
+
+
+StreamTransport: Any = _core.make_stream_transport_type(_StreamTransportBase, protocols.BufferedProtocol)
+
+
+class StreamTransports:
+    """A base of the native loop: its sockets get native transports.
+
+    ``_streams`` keeps the transports that are registered with the poller alive, as asyncio's selector does through the
+    reader handles; the loop's close() empties it.
+    """
+
+    _streams: set[Any]
+
+    def _make_socket_transport(
+        self,
+        sock: Any,
+        protocol: Any,
+        waiter: Any = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        context: Any = None,
+    ) -> Any:
+        self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]  # BaseSelectorEventLoop's
+        return StreamTransport(self, sock, protocol, waiter, extra, server, context)

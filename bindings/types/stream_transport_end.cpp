@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// How a transport ends, and where its errors go.
+#include "bindings/py/raised.h"
+#include "bindings/types/stream_transport.h"
+
+namespace triga::transports {
+
+bool transport::close() {
+  const bool over = stream_.close();
+  settle_keeping();
+  if (!over) return true;
+  ++lost_writes_;
+  return schedule_connection_lost(Py_None);
+}
+
+bool transport::force_close(PyObject* reason) {
+  const bool over = stream_.abort();
+  settle_keeping();
+  if (!over) return true;
+  ++lost_writes_;
+  return schedule_connection_lost(reason);
+}
+
+// By way of the object's attribute and the loop's call_soon(), so that debug mode and exception reports see
+// asyncio's names.
+bool transport::schedule_connection_lost(PyObject* reason) {
+  const py::ref callback = py::ref::steal(PyObject_GetAttr(self_, types_.names.call_connection_lost.get()));
+  if (!callback) return false;
+  if (!context)
+    return static_cast<bool>(call_method(loop.get(), types_.names.call_soon, callback.get(), reason));
+  const py::ref name = py::ref::steal(PyUnicode_InternFromString("context"));
+  const py::ref names = name ? py::ref::steal(PyTuple_Pack(1, name.get())) : py::ref();
+  if (!names) return false;
+  PyObject* arguments[] = {loop.get(), callback.get(), reason, context.get()};
+  return static_cast<bool>(
+      py::ref::steal(PyObject_VectorcallMethod(types_.names.call_soon.get(), arguments, 3, names.get())));
+}
+
+// After a close() that had to wait for the queue: asyncio tells the protocol from the same callback.
+void transport::closed() {
+  py::ref before = py::take_raised();
+  ++lost_writes_;
+  (void)call_connection_lost(Py_None);
+  if (before) py::raise_again(std::move(before));
+}
+
+bool transport::call_connection_lost(PyObject* reason) {
+  const py::ref alive = py::ref::borrow(self_);
+  if (protocol_connected_) (void)call_method(protocol.get(), types_.names.connection_lost, reason);
+  // What the protocol raised comes first; the rest is asyncio's finally block.
+  py::ref raised = py::take_raised();
+  stream_.detach();
+  core_ = nullptr;
+  settle_keeping();
+  if (sock) (void)call_method(sock.get(), types_.names.close);
+  py::ref first = py::take_raised();
+  sock.reset();
+  protocol.reset();
+  loop.reset();
+  (void)call_method(self_, types_.names.release);
+  for (py::ref* each : {&first, &raised}) {
+    if (*each) py::raise_again(std::move(*each));
+  }
+  return PyErr_Occurred() == nullptr;
+}
+
+// From an exception handler in asyncio: the exception that is set ends the transport. SystemExit and
+// KeyboardInterrupt stay set instead, for the loop's caller.
+void transport::fatal(const char* message) {
+  if (must_propagate()) return;
+  const py::ref error = py::take_raised();
+  const py::ref text = py::ref::steal(PyUnicode_FromString(message));
+  if (text) (void)call_method(self_, types_.names.fatal_error, error.get(), text.get());
+}
+
+void transport::flow_control_failed(const char* message) {
+  if (must_propagate()) return;
+  const py::ref error = py::take_raised();
+  const py::ref text = py::ref::steal(PyUnicode_FromString(message));
+  if (text) (void)call_method(self_, types_.names.report, loop.get(), error.get(), text.get());
+}
+
+void transport::log_debug(const char* message) {
+  const py::ref debug = call_method(loop.get(), types_.names.get_debug);
+  if (!debug || PyObject_IsTrue(debug.get()) != 1) return;
+  const py::ref text = py::ref::steal(PyUnicode_FromString(message));
+  if (text) (void)call_method(self_, types_.names.debug, text.get());
+}
+
+}  // namespace triga::transports

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// What a transport reads, and how its protocol gets it.
+#include <algorithm>
+#include <cerrno>
+
+#include "bindings/py/raised.h"
+#include "bindings/types/stream_transport.h"
+
+namespace triga::transports {
+namespace {
+
+// From this size on a read is worth asking the kernel first how much there is (a fraction of a microsecond),
+// so that it can go straight into the bytes object: copying it out of the shared memory would cost more.
+constexpr std::size_t large_read = 32 * 1024;
+
+}  // namespace
+
+// The GIL is kept during recv(2) and sendmsg(2): the descriptor does not block, so they take as long as the
+// copy of at most 256 KB, and giving the GIL away and fetching it again costs more than a small message does.
+void transport::read_once() {
+  stream_.read_ready();
+  release_read_memory();
+}
+
+std::span<std::byte> transport::receive_into() {
+  if (buffered_) return protocol_memory();
+  if (last_read_ >= large_read) {
+    if (const std::span<std::byte> memory = exact_memory(); !memory.empty()) return memory;
+  }
+  return {types_.read_memory.get(), most_per_read};
+}
+
+// As much as is there, if it is much and memory can be had.
+std::span<std::byte> transport::exact_memory() {
+  const std::size_t size = std::min(stream_.readable_bytes(), most_per_read);
+  if (size < large_read) return {};
+  exact_ = py::ref::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
+  if (!exact_) {
+    PyErr_Clear();  // the shared memory will do
+    return {};
+  }
+  return {reinterpret_cast<std::byte*>(PyBytes_AS_STRING(exact_.get())), size};
+}
+
+std::span<std::byte> transport::protocol_memory() {
+  static constexpr const char* call_failed = "Fatal error: protocol.get_buffer() call failed.";
+  const py::ref any_size = py::ref::steal(PyLong_FromLong(-1));
+  const py::ref buffer =
+      any_size ? call_method(protocol.get(), types_.names.get_buffer, any_size.get()) : py::ref();
+  const Py_ssize_t length = buffer ? PyObject_Size(buffer.get()) : -1;
+  if (length == 0) PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
+  if (length <= 0) {
+    fatal(call_failed);
+    return {};
+  }
+  if (PyObject_GetBuffer(buffer.get(), &view_, PyBUF_WRITABLE) < 0) {
+    fatal("Fatal read error on socket transport");
+    return {};
+  }
+  return {static_cast<std::byte*>(view_.buf), static_cast<std::size_t>(view_.len)};
+}
+
+void transport::release_read_memory() {
+  if (view_.obj != nullptr) PyBuffer_Release(&view_);
+  exact_.reset();
+}
+
+py::ref transport::received_bytes(std::size_t count) {
+  const auto size = static_cast<Py_ssize_t>(count);
+  if (!exact_) {
+    return py::ref::steal(
+        PyBytes_FromStringAndSize(reinterpret_cast<const char*>(types_.read_memory.get()), size));
+  }
+  PyObject* data = exact_.release();
+  if (PyBytes_GET_SIZE(data) != size) _PyBytes_Resize(&data, size);
+  return py::ref::steal(data);
+}
+
+void transport::received(std::size_t count) {
+  last_read_ = count;
+  if (view_.obj != nullptr) {
+    PyBuffer_Release(&view_);
+    const py::ref size = py::ref::steal(PyLong_FromSize_t(count));
+    if (!size || !call_method(protocol.get(), types_.names.buffer_updated, size.get())) {
+      fatal("Fatal error: protocol.buffer_updated() call failed.");
+    }
+    return;
+  }
+  const py::ref data = received_bytes(count);
+  if (!data) {
+    fatal("Fatal read error on socket transport");
+  } else if (!call_method(protocol.get(), types_.names.data_received, data.get())) {
+    fatal("Fatal error: protocol.data_received() call failed.");
+  }
+}
+
+void transport::received_eof() {
+  release_read_memory();
+  log_debug("%r received EOF");
+  const py::ref keep_open = call_method(protocol.get(), types_.names.eof_received);
+  if (!keep_open) {
+    fatal("Fatal error: protocol.eof_received() call failed.");
+    return;
+  }
+  const int truth = PyObject_IsTrue(keep_open.get());
+  if (truth == 1) {
+    // The protocol may go on writing; nothing more can be received.
+    (void)stream_.stop_reading();
+  } else if (truth == 0) {
+    (void)close();
+  }
+}
+
+void transport::read_failed(int error) {
+  release_read_memory();
+  errno = error;
+  PyErr_SetFromErrno(PyExc_OSError);
+  fatal("Fatal read error on socket transport");
+}
+
+bool transport::start_reading() {
+  if (stream_.is_closing() || paused_) return true;
+  if (!copy_context_into(read_context_)) return false;
+  if (const int error = stream_.start_reading(); error != 0) {
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+  }
+  settle_keeping();
+  return true;
+}
+
+bool transport::pause_reading() {
+  if (stream_.is_closing() || paused_) return true;
+  paused_ = true;
+  (void)stream_.stop_reading();
+  settle_keeping();
+  log_debug("%r pauses reading");
+  return PyErr_Occurred() == nullptr;
+}
+
+bool transport::resume_reading() {
+  if (stream_.is_closing() || !paused_) return true;
+  paused_ = false;
+  if (!start_reading()) return false;
+  log_debug("%r resumes reading");
+  return PyErr_Occurred() == nullptr;
+}
+
+bool transport::set_protocol(PyObject* new_protocol) {
+  const int buffered = PyObject_IsInstance(new_protocol, types_.buffered_protocol.get());
+  if (buffered < 0) return false;
+  buffered_ = buffered == 1;
+  protocol = py::ref::borrow(new_protocol);
+  protocol_connected_ = true;
+  return true;
+}
+
+}  // namespace triga::transports

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+// What a transport writes: at once what the kernel takes, the rest from the stream's queue.
+#include <cerrno>
+
+#include "bindings/py/raised.h"
+#include "bindings/types/stream_transport.h"
+
+namespace triga::transports {
+namespace {
+
+// asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
+constexpr unsigned lost_writes_before_a_warning = 5;
+
+#if PY_VERSION_HEX >= 0x030E0000
+constexpr const char* wrong_type = "data argument must be a bytes, bytearray, or memoryview object, not %R";
+#else
+constexpr const char* wrong_type = "data argument must be a bytes-like object, not %R";
+#endif
+
+bool is_writable_type(PyObject* data) {
+  return PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data);
+}
+
+void set_type_error(PyObject* data) {
+  const py::ref name =
+      py::ref::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(data)), "__name__"));
+  if (name) PyErr_Format(PyExc_TypeError, wrong_type, name.get());
+}
+
+void set_os_error(int error) {
+  errno = error;
+  PyErr_SetFromErrno(PyExc_OSError);
+}
+
+// The export of an object's memory, for as long as it is looked at.
+class [[nodiscard]] exported {
+ public:
+  explicit exported(PyObject* object) : good_(PyObject_GetBuffer(object, &view_, PyBUF_SIMPLE) == 0) {}
+  exported(const exported&) = delete;
+  exported& operator=(const exported&) = delete;
+  exported(exported&&) = delete;
+  exported& operator=(exported&&) = delete;
+  ~exported() {
+    if (good_) PyBuffer_Release(&view_);
+  }
+  explicit operator bool() const noexcept { return good_; }
+  [[nodiscard]] const void* start() const noexcept { return view_.buf; }
+  [[nodiscard]] std::size_t size() const noexcept { return static_cast<std::size_t>(view_.len); }
+
+ private:
+  Py_buffer view_{};
+  bool good_;
+};
+
+}  // namespace
+
+bool transport::may_write(const char* after_eof, const char* during_sendfile) {
+  const char* refusal = stream_.writing_shut_down() ? after_eof : empty_waiter ? during_sendfile : nullptr;
+  if (refusal == nullptr) return true;
+  PyErr_SetString(PyExc_RuntimeError, refusal);
+  return false;
+}
+
+bool transport::note_lost_write() {
+  const bool warn = lost_writes_ >= lost_writes_before_a_warning;
+  ++lost_writes_;
+  return !warn || call_method(self_, types_.names.warn_of_lost_writes);
+}
+
+bool transport::write(PyObject* data) {
+  const bool plain = PyBytes_CheckExact(data);
+  if (!plain && !is_writable_type(data)) {
+    set_type_error(data);
+    return false;
+  }
+  if (!may_write("Cannot call write() after write_eof()", "unable to write; sendfile is in progress"))
+    return false;
+  if (plain)
+    return send_or_queue(data, PyBytes_AS_STRING(data), static_cast<std::size_t>(PyBytes_GET_SIZE(data)));
+  const int full = PyObject_IsTrue(data);
+  if (full <= 0) return full == 0;
+  const exported memory(data);
+  if (memory) return send_or_queue(nullptr, memory.start(), memory.size());
+  // A memoryview that is not contiguous: asyncio meets this when it sends.
+  fatal("Fatal write error on socket transport");
+  return PyErr_Occurred() == nullptr;
+}
+
+// `data` is the immutable owner of the memory; null if it has none that may be kept.
+bool transport::send_or_queue(PyObject* data, const void* start, std::size_t size) {
+  if (size == 0) return true;
+  if (stream_.has_ended()) return note_lost_write();
+  if (stream_.queued_bytes() == 0) {
+    const net::send_outcome sent = stream_.try_send(start, size);
+    if (sent.error != 0) {
+      set_os_error(sent.error);
+      fatal("Fatal write error on socket transport");
+      return PyErr_Occurred() == nullptr;
+    }
+    if (sent.bytes == size) return true;
+    start = static_cast<const std::byte*>(start) + sent.bytes;
+    size -= sent.bytes;
+  }
+  return queue_rest(data, start, size) && watch_writable();
+}
+
+// An immutable owner is kept alive; other memory may change or go, so its rest is copied.
+bool transport::queue_rest(PyObject* data, const void* start, std::size_t size) {
+  if (data != nullptr) {
+    stream_.enqueue(start, size, Py_NewRef(data));
+    return true;
+  }
+  PyObject* copy = PyBytes_FromStringAndSize(static_cast<const char*>(start), static_cast<Py_ssize_t>(size));
+  if (copy == nullptr) return false;
+  stream_.enqueue(PyBytes_AS_STRING(copy), size, copy);
+  return true;
+}
+
+bool transport::watch_writable() {
+  if (stream_.queued_bytes() == 0) return true;
+  if (!stream_.watches_writing() && !copy_context_into(write_context_)) return false;
+  if (const int error = stream_.watch_writable(); error != 0) {
+    set_os_error(error);
+    return false;
+  }
+  settle_keeping();
+  return PyErr_Occurred() == nullptr;
+}
+
+bool transport::queue_piece(PyObject* piece) {
+  const py::ref view = py::ref::steal(PyMemoryView_FromObject(piece));  // for its error message
+  if (!view) return false;
+  const exported memory(piece);
+  if (!memory) return false;
+  return queue_rest(PyBytes_CheckExact(piece) ? piece : nullptr, memory.start(), memory.size());
+}
+
+bool transport::writelines(PyObject* pieces) {
+#if PY_VERSION_HEX < 0x030C0000
+  // 3.11 joins and writes.
+  const py::ref joined = call_method(types_.empty_bytes.get(), types_.names.join, pieces);
+  return joined && write(joined.get());
+#else
+  if (!may_write("Cannot call writelines() after write_eof()",
+                 "unable to writelines; sendfile is in progress")) {
+    return false;
+  }
+  const int any = PyObject_IsTrue(pieces);
+  if (any <= 0) return any == 0;
+  if (stream_.has_ended()) return note_lost_write();
+  const py::ref iterator = py::ref::steal(PyObject_GetIter(pieces));
+  if (!iterator) return false;
+  while (const py::ref piece = py::ref::steal(PyIter_Next(iterator.get()))) {
+    if (!queue_piece(piece.get())) return false;
+  }
+  if (PyErr_Occurred() != nullptr) return false;
+  const py::ref alive = py::ref::borrow(self_);
+  stream_.flush();
+  settle_keeping();
+  return PyErr_Occurred() == nullptr && watch_writable();
+#endif
+}
+
+bool transport::write_eof() {
+  if (const int error = stream_.shut_down_writing(); error != 0) {
+    set_os_error(error);
+    return false;
+  }
+  return true;
+}
+
+void transport::pause_writing() {
+  if (!call_method(protocol.get(), types_.names.pause_writing)) {
+    flow_control_failed("protocol.pause_writing() failed");
+  }
+}
+
+void transport::resume_writing() {
+  if (!call_method(protocol.get(), types_.names.resume_writing)) {
+    flow_control_failed("protocol.resume_writing() failed");
+  }
+}
+
+void transport::write_failed(int error) {
+  set_os_error(error);
+  const py::ref raised = py::take_raised();
+  py::raise_again(raised);
+  fatal("Fatal write error on socket transport");
+  if (empty_waiter && PyErr_Occurred() == nullptr) {
+    (void)call_method(empty_waiter.get(), types_.names.set_exception, raised.get());
+  }
+}
+
+// The stream calls these one after another, and a protocol called before may have raised what must propagate:
+// it is put aside, so that the transport still ends as it should.
+void transport::drained() {
+  if (!empty_waiter) return;
+  py::ref before = py::take_raised();
+  (void)call_method(empty_waiter.get(), types_.names.set_result, Py_None);
+  if (before) py::raise_again(std::move(before));
+}
+
+void transport::half_close_failed(int error) {
+  if (PyErr_Occurred() == nullptr) set_os_error(error);
+}
+
+bool transport::set_water_mark(py::ref transport::* mark, PyObject* value) {
+  this->*mark = py::ref::borrow(value);
+  const auto bytes = [](const py::ref& limit, std::size_t otherwise) {
+    if (!limit) return otherwise;
+    const py::ref whole = py::ref::steal(PyNumber_Long(limit.get()));
+    const std::size_t size = whole ? PyLong_AsSize_t(whole.get()) : SIZE_MAX;
+    PyErr_Clear();  // beyond any size (or infinite): as good as no limit
+    return size;
+  };
+  constexpr std::size_t high = net::stream::default_high_water;
+  stream_.set_water_marks(bytes(high_water, high), bytes(low_water, high / 4));
+  return true;
+}
+
+}  // namespace triga::transports
