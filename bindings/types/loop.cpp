@@ -46,7 +46,7 @@ int loop_clear(PyObject* self) {
   Py_CLEAR(loop.task_factory);
   Py_CLEAR(loop.current_handle);
   Py_CLEAR(loop.loop_keyword);
-  if (loop.native != nullptr) loop.native->clear();
+  if (loop.native != nullptr) loop.native->close();
   return 0;
 }
 

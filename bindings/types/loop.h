@@ -83,8 +83,8 @@ class core final : public loop::loop_client, public loop::signal_listener {
   // ends and run_forever() raises it; undispatched events stay for the next run.
   void end_turn_with_error() noexcept { loop_.poller().stop_dispatch(); }
 
-  // Drops every callback, timer, reader and writer.
-  void clear();
+  // Drops every callback, timer, reader and writer, and closes the loop's descriptors. May be called twice.
+  void close();
   int traverse(visitproc visit_one, void* argument) const;
 
   // loop_client and signal_listener

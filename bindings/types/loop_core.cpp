@@ -33,12 +33,11 @@ descriptor_watch& core::watch(int fd) {
   return *watches_[at];
 }
 
-void core::clear() {
+void core::close() {
   signals_.detach();
-  loop_.clear();
+  loop_.close();
   for (std::size_t at = 0; at < watches_.size(); ++at) {
     if (!watches_[at]) continue;
-    poller().remove(watches_[at]->fd);
     watches_[at]->reader.reset();
     watches_[at]->writer.reset();
   }

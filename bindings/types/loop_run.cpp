@@ -93,8 +93,8 @@ PyObject* clear_timers(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
-PyObject* clear_all(PyObject* self, PyObject*) {
-  core_of(self).clear();
+PyObject* close_native(PyObject* self, PyObject*) {
+  core_of(self).close();
   Py_RETURN_NONE;
 }
 
@@ -117,7 +117,7 @@ PyMethodDef run_methods[] = {
     {"_check_closed", check_closed, METH_NOARGS, nullptr},
     {"_clear_ready", clear_ready, METH_NOARGS, nullptr},
     {"_clear_timers", clear_timers, METH_NOARGS, nullptr},
-    {"_clear_all", clear_all, METH_NOARGS, nullptr},
+    {"_close_native", close_native, METH_NOARGS, nullptr},
     {"_pending", pending, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -116,8 +116,14 @@ bool poller::remove(int fd) noexcept {
   return true;
 }
 
+void poller::close() noexcept {
+  epoll_.reset();
+  entries_.clear();
+  registered_ = next_ = filled_ = 0;
+}
+
 void poller::own_after_fork() {
-  if (fork_generation_ == triga::fork_generation()) return;
+  if (fork_generation_ == triga::fork_generation() || !epoll_) return;
   rebuild();
   next_ = filled_ = 0;
 }

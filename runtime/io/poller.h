@@ -58,6 +58,10 @@ class poller {
   // was not registered.
   bool remove(int fd) noexcept;
 
+  // Forgets every registration and closes the epoll. Nothing can be added afterwards (EBADF). May be called
+  // twice.
+  void close() noexcept;
+
   [[nodiscard]] bool watches(int fd) const noexcept { return find(fd) != nullptr; }
   // The events that fd is registered for; 0 if it is not.
   [[nodiscard]] std::uint32_t events_of(int fd) const noexcept;

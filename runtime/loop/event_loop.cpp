@@ -145,6 +145,12 @@ void event_loop::clear_timers() {
   timers_.clear([this](void* timer) { client_.drop(timer); });
 }
 
+void event_loop::close() {
+  clear();
+  wakeup_.close();
+  poller_.close();
+}
+
 void event_loop::clear() {
   clear_ready();
   clear_timers();

@@ -89,6 +89,8 @@ class event_loop {
 
   // Drops the queue and the timers; native tasks are forgotten.
   void clear();
+  // clear(), and closes the loop's descriptors: it cannot run again. May be called twice.
+  void close();
   void clear_ready();
   void clear_timers();
 

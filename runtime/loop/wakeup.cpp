@@ -9,7 +9,12 @@ namespace triga::loop {
 
 wakeup::wakeup(io::poller& poller) : poller_(poller) { open(); }
 
-wakeup::~wakeup() { poller_.remove(fd_.get()); }
+wakeup::~wakeup() { close(); }
+
+void wakeup::close() noexcept {
+  poller_.remove(fd_.get());
+  fd_.reset();
+}
 
 void wakeup::open() {
   fd_ = unique_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -28,7 +33,7 @@ void wakeup::notify() noexcept {
 }
 
 void wakeup::renew() {
-  poller_.remove(fd_.get());
+  close();
   pending_.store(false, std::memory_order_relaxed);  // the child has one thread
   open();
 }

@@ -23,6 +23,8 @@ class wakeup final : public io::watcher {
 
   // Any thread; async-signal-safe.
   void notify() noexcept;
+  // Closes the eventfd; notify() does nothing any more. May be called twice.
+  void close() noexcept;
   // In a forked child: an eventfd of its own, as the old one is the parent's too.
   void renew();
 

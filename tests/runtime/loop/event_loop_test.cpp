@@ -234,6 +234,17 @@ TEST_F(EventLoop, ClearGivesTheQueueAndTheTimersBack) {
   EXPECT_EQ(loop.ready_count() + loop.timer_count(), 0u);
 }
 
+TEST_F(EventLoop, CloseGivesTheDescriptorsBackAndMayBeCalledTwice) {
+  loop.call_soon(note(1));
+  loop.close();
+  loop.close();
+  EXPECT_EQ(client.dropped, 1);
+  EXPECT_EQ(loop.poller().fd(), -1);
+  loop.wake();
+  EXPECT_FALSE(loop.run_once(true));
+  EXPECT_EQ(loop.last_error(), EBADF);
+}
+
 // The child's wake must not end the parent's wait, and the child must be able to run the loop.
 TEST_F(EventLoop, AForkedChildRunsTheLoopOnDescriptorsOfItsOwn) {
   native_task arrived([this] { order.push_back(1); });

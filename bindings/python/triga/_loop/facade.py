@@ -94,6 +94,6 @@ class Selector(selectors.BaseSelector):
         _refuse("selector")
 
     def close(self) -> None:
-        """Drops every reader and writer."""
-        self._loop._clear_all()
+        """Drops every reader and writer and closes the loop's descriptors."""
+        self._loop._close_native()
         self._loop._streams.clear()
