@@ -30,6 +30,7 @@ int core_exec(PyObject* module) {
     register_transports(core);
     register_statistics(core);
     register_child_process(core);
+    register_zygote(core);
     return 0;
   } catch (pybind11::error_already_set& error) {
     pybind11::raise_from(error, PyExc_ImportError, "triga._core could not be initialised");

@@ -11,5 +11,6 @@ void register_loop(pybind11::module_& core);
 void register_transports(pybind11::module_& core);
 void register_statistics(pybind11::module_& core);
 void register_child_process(pybind11::module_& core);
+void register_zygote(pybind11::module_& core);
 
 }  // namespace triga

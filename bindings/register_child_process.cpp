@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 
+#include "bindings/py/errors.h"
 #include "bindings/py/gil.h"
 #include "bindings/register.h"
 #include "runtime/proc/child_process.h"
@@ -18,12 +19,6 @@ namespace pb = pybind11;
 using proc::child_process;
 using proc::wait_outcome;
 
-[[noreturn]] void throw_os_error(int error) {
-  errno = error;
-  PyErr_SetFromErrno(PyExc_OSError);
-  throw pb::error_already_set();
-}
-
 time_point deadline_of(std::optional<double> seconds) {
   if (!seconds || std::isinf(*seconds)) return never;
   if (!(*seconds > 0)) return monotonic_clock::now();
@@ -33,7 +28,7 @@ time_point deadline_of(std::optional<double> seconds) {
 
 child_process adopt(pid_t pid) {
   auto child = child_process::open(pid);
-  if (!child) throw_os_error(child.error());
+  if (!child) py::throw_os_error(child.error());
   trace::count(trace::counter::processes_spawned);
   return *std::move(child);
 }
@@ -46,7 +41,7 @@ std::optional<int> wait(child_process& child, std::optional<double> timeout) {
     wait_outcome outcome{};
     {
       // Safe: the object lives as long as the Python object that this call holds, and await_end() only polls.
-      const triga::py::gil_release unlocked;
+      const py::gil_release unlocked;
       outcome = child.await_end(deadline);
     }
     if (outcome == wait_outcome::ended) return child.reap();
@@ -57,7 +52,7 @@ std::optional<int> wait(child_process& child, std::optional<double> timeout) {
 
 void send_signal(child_process& child, int number) {
   const int error = child.send_signal(number);
-  if (error != 0 && error != ESRCH) throw_os_error(error);
+  if (error != 0 && error != ESRCH) py::throw_os_error(error);
 }
 
 }  // namespace

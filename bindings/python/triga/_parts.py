@@ -13,6 +13,9 @@ PARTS: dict[Part, dict[str, str]] = {
     "threads": {},
     "processes": {
         "multiprocessing.popen_fork": "triga._processes.start:patch_popen_fork",
+        "multiprocessing.popen_spawn_posix": "triga._processes.start:patch_popen_spawn",
+        "multiprocessing.popen_forkserver": "triga._processes.start:patch_popen_forkserver",
+        "multiprocessing.forkserver": "triga._processes.start:patch_forkserver",
     },
     "loop": {
         "asyncio.unix_events": "triga._loop.patch:patch_unix_events",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from multiprocessing import util
 
 from triga._core import ChildProcess
@@ -27,38 +26,48 @@ def own_pidfd() -> int:
 
 
 class ChildPopen:
-    """Waits for, asks and signals one child. Comes before the standard library's Popen in a class's bases."""
+    """Waits for, asks and signals one child. Comes before the standard library's Popen in a class's bases.
+
+    Where the standard library's own _launch ran (see launcher.why_not_here), all of it is left to that Popen.
+    """
 
     pid: int
     returncode: int | None
     sentinel: int
     finalizer: util.Finalize | None
-    _child: ChildProcess
+    _child: ChildProcess | None = None
 
-    def _adopt(self, pid: int) -> None:
-        try:
-            self._child = ChildProcess(pid)
-        except OSError:
-            # No descriptor was free: nobody could ever wait for this process.
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise
-        self.pid = pid
-        self.sentinel = self._child.fileno()
-        self.finalizer = util.Finalize(self, self._child.close)
+    def _adopt(self, child: ChildProcess) -> None:
+        self._child = child
+        self.pid = child.pid
+        self.sentinel = child.fileno()
+        self.finalizer = util.Finalize(self, child.close)
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """The returncode, or None while the child runs; with another flag than WNOHANG, waits for the end."""
+        if self._child is None:
+            code: int | None = super().poll(flag)  # type: ignore[misc]
+            return code
         if self.returncode is None:
             self.returncode = self._child.poll() if flag & os.WNOHANG else self._child.wait()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int | None:
         """The returncode, or None if the child still ran after ``timeout`` seconds."""
+        if self._child is None:
+            code: int | None = super().wait(timeout)  # type: ignore[misc]
+            return code
         if self.returncode is None:
             self.returncode = self._child.wait(timeout)
         return self.returncode
 
     def _send_signal(self, sig: int) -> None:
-        if self.returncode is None:
+        if self._child is None:
+            super()._send_signal(sig)  # type: ignore[misc]
+        elif self.returncode is None:
             self._child.send_signal(sig)
+
+
+def native_bases(stock: type) -> tuple[type, ...]:
+    """The bases of a native Popen on top of STOCK, which may derive from popen_fork's native one already."""
+    return (stock,) if issubclass(stock, ChildPopen) else (ChildPopen, stock)

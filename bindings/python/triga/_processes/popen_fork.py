@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import process, util
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from triga._processes.child import ChildPopen, own_pidfd
+from triga._core import ChildProcess
+from triga._processes.child import native_bases, own_pidfd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,10 +55,20 @@ def _run_child(process_obj: process.BaseProcess, parent_sentinel: int) -> None:
         os._exit(code)
 
 
+def _owned(pid: int) -> ChildProcess:
+    try:
+        return ChildProcess(pid)
+    except OSError:
+        # No descriptor was free: nobody could wait for this process as one waits for the others.
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+
+
 def make_popen(module: ModuleType) -> type:
     """A native Popen on top of the class that ``module``, a copy of multiprocessing.popen_fork, defines."""
 
-    class Popen(ChildPopen, module.Popen):  # type: ignore[name-defined, misc]
+    class Popen(*native_bases(module.Popen)):  # type: ignore[misc]
         method = "fork"
 
         def _launch(self, process_obj: process.BaseProcess) -> None:
@@ -65,7 +77,7 @@ def make_popen(module: ModuleType) -> type:
                 pid = os.fork()
             if pid == 0:
                 _run_child(process_obj, parent_sentinel)
-            self._adopt(pid)
+            self._adopt(_owned(pid))
 
     Popen.__module__ = module.__name__
     Popen.__qualname__ = "Popen"

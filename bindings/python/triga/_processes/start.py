@@ -14,3 +14,24 @@ def patch_popen_fork(module: ModuleType, replace: Replace) -> None:
     from triga._processes.popen_fork import make_popen
 
     replace(module, "Popen", make_popen(module))
+
+
+def patch_popen_spawn(module: ModuleType, replace: Replace) -> None:
+    """The spawn start method."""
+    from triga._processes.popen_spawn import make_popen
+
+    replace(module, "Popen", make_popen(module))
+
+
+def patch_popen_forkserver(module: ModuleType, replace: Replace) -> None:
+    """The forkserver start method's side in the program."""
+    from triga._processes.popen_forkserver import make_popen
+
+    replace(module, "Popen", make_popen(module))
+
+
+def patch_forkserver(module: ModuleType, replace: Replace) -> None:
+    """The forkserver itself."""
+    from triga._processes.forkserver import patch_forkserver as patch
+
+    patch(module, replace)

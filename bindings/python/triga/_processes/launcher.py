@@ -1,0 +1,55 @@
+"""Starts a zygote: a fresh interpreter that runs triga._processes.zygote and no module of the program's."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from multiprocessing import spawn, util
+from typing import Any
+
+from triga._core import ChildProcess
+from triga._core import spawn as spawn_program
+from triga._processes.child import own_pidfd
+from triga._processes.preload import standard_modules
+
+# The first two descriptors of every zygote; what follows is named by its kind.
+CONFIGURATION, PARENT, OWN = 3, 4, 5
+
+# triga is found where the parent has it, and the current directory, which -c puts on the path, is not searched.
+_COMMAND = (
+    "import sys; sys.path[:] = [p for p in sys.path if p] + [{home!r}]; "
+    "from triga._processes.zygote import main; main()"
+)
+
+
+def why_not_here() -> str | None:
+    """Why this process cannot have a zygote: then the standard library's own start method runs. None if it can."""
+    executable = spawn.get_executable()
+    if getattr(sys, "frozen", False):
+        return "the program is frozen"
+    if not executable or not sys.executable:
+        return "there is no Python executable"
+    if os.fsencode(executable) != os.fsencode(sys.executable):
+        return "multiprocessing.set_executable() chose another interpreter"
+    return None
+
+
+def boot(kind: str, configuration: dict[str, Any], descriptors: list[int]) -> ChildProcess:
+    """Starts a zygote that is told CONFIGURATION and has DESCRIPTORS from OWN on."""
+    from triga import installed_parts
+
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
+    told = {"kind": kind, "parts": sorted(installed_parts()), "modules": standard_modules(), **configuration}
+    told["descriptors"] = len(descriptors)
+    executable = os.fsdecode(spawn.get_executable())
+    flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    command = [executable, *flags, "-c", _COMMAND.format(home=home), "--multiprocessing-fork"]
+    memory = os.memfd_create("triga-zygote")
+    try:
+        with open(memory, "wb", closefd=False) as file:
+            pickle.dump(told, file)
+        os.lseek(memory, 0, os.SEEK_SET)
+        return spawn_program(executable, command, [memory, own_pidfd(), *descriptors])
+    finally:
+        os.close(memory)

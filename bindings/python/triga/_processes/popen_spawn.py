@@ -1,0 +1,85 @@
+"""The spawn start method: a clone of the zygote in the place of an interpreter's start."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from multiprocessing import context, reduction, resource_tracker, spawn
+from typing import TYPE_CHECKING, Any
+
+from triga._processes.child import native_bases, own_pidfd
+from triga._processes.launcher import why_not_here
+from triga._processes.spawn_zygote import zygote
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+    from types import ModuleType
+
+_ANY = -1  # as any_number in runtime/proc/start_request.h
+
+
+def _open_standard_streams() -> list[int]:
+    found = []
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            continue
+        found.append(number)
+    return found
+
+
+def pickled(popen: Any, process_obj: BaseProcess) -> memoryview:
+    """What spawn._main reads in the child: the preparation data and the process object."""
+    preparation = spawn.get_preparation_data(process_obj._name)  # type: ignore[attr-defined]
+    buffer = io.BytesIO()
+    context.set_spawning_popen(popen)
+    try:
+        reduction.dump(preparation, buffer)
+        reduction.dump(process_obj, buffer)
+    finally:
+        context.set_spawning_popen(None)
+    return buffer.getbuffer()
+
+
+def write_all(descriptor: int, *parts: bytes | memoryview) -> None:
+    """Writes the parts and closes the descriptor."""
+    with open(descriptor, "wb", buffering=0) as file:
+        for part in parts:
+            rest = memoryview(part)
+            while rest:
+                rest = rest[file.write(rest) :]
+
+
+def make_popen(module: ModuleType) -> type:
+    """A native Popen on top of the class that ``module``, a copy of multiprocessing.popen_spawn_posix, defines."""
+
+    class Popen(*native_bases(module.Popen)):  # type: ignore[misc]
+        method = "spawn"
+
+        def _launch(self, process_obj: BaseProcess) -> None:
+            if why_not_here() is not None:
+                super()._launch(process_obj)
+                return
+            tracker = resource_tracker.getfd()
+            self._fds.append(tracker)
+            data = pickled(self, process_obj)
+            streams = _open_standard_streams()
+            inherited = list(dict.fromkeys([*streams, *map(int, self._fds)]))
+            reader, writer = os.pipe()
+            try:
+                child, changed = zygote.start([reader, own_pidfd(), *inherited], [_ANY, _ANY, *inherited])
+            except BaseException:
+                os.close(writer)
+                raise
+            finally:
+                os.close(reader)
+            self._adopt(child)
+            variables = dict(os.environb) if changed else None
+            head = pickle.dumps({"environment": variables, "streams": streams, "tracker": tracker})
+            write_all(writer, len(head).to_bytes(8, "little"), head, data)
+
+    Popen.__module__ = module.__name__
+    Popen.__qualname__ = "Popen"
+    return Popen

@@ -1,0 +1,99 @@
+"""The zygote of this process for the spawn method: started with the first one, replaced when it cannot serve any more.
+
+A zygote cannot serve when it was killed, and when this process has changed in a way that exec would pass on and that
+cannot be given to a clone: another user or session, limits, namespaces, interpreter options, or variables that an
+interpreter or the dynamic linker reads at its start.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from multiprocessing import util
+from typing import Any
+
+from triga._core import ChildProcess, ProcessTraits, environment, zygote_start
+from triga._processes.launcher import boot
+
+_READ_AT_START = (b"PYTHON", b"LC_", b"LANG", b"LD_", b"MALLOC_", b"GLIBC_", b"TZ=", b"TRIGA", b"HOME=", b"OPENSSL")
+
+
+class SpawnZygote:
+    """Lock: _lock guards every attribute; it is held over the exchange of one request and answer."""
+
+    def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._drop)
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._process: ChildProcess | None = None
+        self._socket = -1
+        self._key: Any = None
+        self._environment = b""
+
+    def _drop(self) -> None:
+        """In a forked child: the zygote is the parent's, whose ends of its sockets must not live on here."""
+        if self._socket >= 0:
+            os.close(self._socket)
+        self._forget()
+
+    @property
+    def pid(self) -> int | None:
+        """The zygote's pid, or None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    def stop(self) -> None:
+        """Ends the zygote and waits for its end; the next start gets another one."""
+        with self._lock:
+            self._stop_locked()
+
+    def _stop_locked(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(9)  # it holds nothing that would have to be cleaned up
+            self._process.wait()
+            self._process.close()
+            os.close(self._socket)
+            self._process, self._socket = None, -1
+
+    def _ensure_locked(self, traits: ProcessTraits, variables: bytes) -> None:
+        from triga import installed_parts
+
+        at_start = tuple(each for each in variables.split(b"\0") if each.startswith(_READ_AT_START))
+        flags = tuple(util._args_from_interpreter_flags())  # type: ignore[attr-defined]
+        key = (traits.fixed, at_start, flags, installed_parts())
+        if self._process is not None and (self._key != key or self._process.poll() is not None):
+            self._stop_locked()
+        if self._process is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with ours, theirs:
+                self._process = boot("spawn", {}, [theirs.fileno()])
+                self._socket = ours.detach()
+            self._key, self._environment = key, variables
+
+    def start(self, descriptors: list[int], targets: list[int]) -> tuple[ChildProcess, bool]:
+        """A process that has DESCRIPTORS under the numbers TARGETS and inherits what an exec would pass on.
+
+        All but the environment, that is: the second value tells whether it has to be given the present one.
+        """
+        variables = environment()
+        with self._lock:
+            for attempt in (1, 2):
+                self._ensure_locked(traits := ProcessTraits(), variables)
+                try:
+                    child = zygote_start(self._socket, traits, descriptors, targets)
+                    return child, variables != self._environment
+                except ConnectionError:
+                    # It was killed just now.
+                    self._stop_locked()
+                    if attempt == 2:
+                        raise
+                except BaseException:
+                    # An answer may be on its way, which the next request must not take for its own.
+                    self._stop_locked()
+                    raise
+        raise AssertionError("not reached")
+
+
+zygote = SpawnZygote()

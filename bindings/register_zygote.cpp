@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+// The zygote's two sides under Python: zygote_start() asks it for a process, Zygote.serve() is its main loop.
+#include <poll.h>
+#include <pybind11/stl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/py/errors.h"
+#include "bindings/py/gil.h"
+#include "bindings/register.h"
+#include "runtime/proc/child_process.h"
+#include "runtime/proc/clone.h"
+#include "runtime/proc/process_traits.h"
+#include "runtime/proc/spawn.h"
+#include "runtime/proc/start_request.h"
+#include "runtime/proc/zygote_server.h"
+#include "runtime/trace/counters.h"
+
+namespace triga {
+namespace {
+
+namespace pb = pybind11;
+
+// Sleeps until the zygote answers (its first answer comes after its start), running signal handlers
+// meanwhile.
+void await_readable(int socket) {
+  for (;;) {
+    int ready = 0;
+    {
+      // Safe: only a descriptor that the caller keeps open is used.
+      const py::gil_release unlocked;
+      pollfd watched{.fd = socket, .events = POLLIN, .revents = 0};
+      ready = ::poll(&watched, 1, -1);
+    }
+    if (ready > 0) return;
+    if (PyErr_CheckSignals() != 0) throw pb::error_already_set();
+  }
+}
+
+proc::child_process zygote_start(int socket, const std::optional<proc::process_traits>& traits,
+                                 const std::vector<int>& descriptors, const std::vector<int>& targets) {
+  std::optional<proc::inherited_traits> inherited;
+  if (traits) inherited = traits->inherited;
+  if (const int error = proc::send_request(socket, inherited, descriptors, targets))
+    py::throw_os_error(error);
+  await_readable(socket);
+  auto answer = proc::receive_answer(socket);
+  if (!answer) py::throw_os_error(answer.error());
+  trace::count(trace::counter::processes_spawned);
+  trace::count(trace::counter::processes_reused);
+  return {answer->pid, std::move(answer->pidfd)};
+}
+
+proc::child_process spawn(const std::string& path, const std::vector<std::string>& arguments,
+                          const std::vector<int>& descriptors) {
+  auto child = proc::spawn({.path = path, .arguments = arguments, .descriptors = descriptors});
+  if (!child) py::throw_os_error(child.error());
+  return *std::move(child);
+}
+
+// How a clone comes out of Zygote.serve(): the numbers of its descriptors, and the signals to ignore if it
+// was given traits.
+using clone_entry = std::pair<std::vector<int>, std::optional<std::uint64_t>>;
+
+clone_entry enter_clone(proc::zygote_server& server, proc::start_request request) {
+  server.close();
+  auto numbers = proc::place_descriptors(std::move(request.descriptors), request.targets);
+  if (!numbers) py::throw_os_error(numbers.error());
+  if (!request.traits) return {*std::move(numbers), std::nullopt};
+  proc::assume_traits(*request.traits);
+  return {*std::move(numbers), request.traits->ignored_signals};
+}
+
+// In the zygote: answers the request with a clone. In the clone: returns.
+std::optional<clone_entry> serve_request(proc::zygote_server& server, proc::start_request request) {
+  PyOS_BeforeFork();
+  auto made = proc::clone_as_sibling();
+  if (made && made->pid == 0) {
+    PyOS_AfterFork_Child();
+    return enter_clone(server, std::move(request));
+  }
+  PyOS_AfterFork_Parent();
+  // A parent that is gone cannot be answered; the next turn sees that it is gone.
+  static_cast<void>(made ? proc::send_answer(server.control(), made->pid, made->pidfd.get())
+                         : proc::send_refusal(server.control(), made.error()));
+  return std::nullopt;
+}
+
+proc::zygote_event await(proc::zygote_server& server) {
+  for (;;) {
+    proc::zygote_event event{};
+    {
+      // Safe: the server belongs to this call's Python object, and only this thread uses it.
+      const py::gil_release unlocked;
+      event = server.await();
+    }
+    if (event != proc::zygote_event::interrupted) return event;
+    if (PyErr_CheckSignals() != 0) throw pb::error_already_set();
+  }
+}
+
+// Serves requests until something else has to be done: returns a clone's entry in a clone, True when somebody
+// has connected to the listener, None when the zygote has to end.
+pb::object serve(proc::zygote_server& server) {
+  for (;;) {
+    switch (await(server)) {
+      case proc::zygote_event::connection:
+        return pb::bool_(true);
+      case proc::zygote_event::request:
+        break;
+      default:
+        return pb::none();
+    }
+    auto request = proc::receive_request(server.control());
+    if (!request) {
+      if (!server.drop_control()) return pb::none();
+      continue;
+    }
+    if (auto entry = serve_request(server, *std::move(request))) return pb::cast(*std::move(entry));
+  }
+}
+
+proc::process_traits traits_of_this_thread() {
+  auto traits = proc::current_traits();
+  if (!traits) py::throw_os_error(traits.error());
+  return *std::move(traits);
+}
+
+pb::bytes environment() {
+  std::string block;
+  for (char** each = environ; each != nullptr && *each != nullptr; ++each)
+    block.append(*each).push_back('\0');
+  return block;
+}
+
+}  // namespace
+
+void register_zygote(pb::module_& core) {
+  pb::class_<proc::process_traits>(core, "ProcessTraits",
+                                   "What a started program inherits from the calling thread.")
+      .def(pb::init(&traits_of_this_thread))
+      .def_property_readonly("fixed",
+                             [](const proc::process_traits& traits) { return pb::bytes(traits.fixed); });
+  pb::class_<proc::zygote_server>(core, "Zygote", "The zygote's own side: owns the descriptors; -1 for none.")
+      .def(pb::init([](int parent, int control, int listener, int alive) {
+             return proc::zygote_server(unique_fd(parent), unique_fd(control), unique_fd(listener),
+                                        unique_fd(alive));
+           }),
+           pb::arg("parent"), pb::arg("control") = -1, pb::arg("listener") = -1, pb::arg("alive") = -1)
+      .def("serve", &serve,
+           "Serves requests. Returns (descriptors, ignored signals or None) in a clone, True when somebody "
+           "has "
+           "connected to the listener, None when the zygote has to end.")
+      .def_property_readonly("listener", &proc::zygote_server::listener)
+      .def("set_control",
+           [](proc::zygote_server& server, int control) { server.set_control(unique_fd(control)); });
+  core.def("zygote_start", &zygote_start, pb::arg("socket"), pb::arg("traits"), pb::arg("descriptors"),
+           pb::arg("targets"),
+           "Asks the zygote behind SOCKET for a process; it gets DESCRIPTORS under TARGETS.");
+  core.def("spawn", &spawn, pb::arg("path"), pb::arg("arguments"), pb::arg("descriptors"),
+           "Starts a program that has DESCRIPTORS open from 3 on, and nothing else beside 0 to 2.");
+  core.def("environment", &environment,
+           "This process's environment as the kernel's block of NAME=value strings.");
+}
+
+}  // namespace triga
