@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.conformance import docs, known
-from tests.conformance.arm import Arm
+from tests.conformance.arm import Arm, Stopped, stopping
 from tests.conformance.cache import Cache
 from tests.conformance.compare import Comparison, Referee
 from tests.conformance.interpreter import Interpreter, examine
@@ -41,9 +44,24 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM end the workers first: they have sessions of their own, so nobody else would."""
+
+    def stop(number: int, frame: object) -> None:
+        stopping.set()
+
+    before = [signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
+
+
 def judge_all(referee: Referee, selections: list[Selection], patterns: list[str], jobs: int) -> list[SuiteReport]:
     """Every module of every selection, ``jobs`` at a time."""
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool, stopped_by_signals():
 
         def start(selection: Selection) -> list[Comparison]:
             futures = [
@@ -91,6 +109,9 @@ def main(arguments: list[str] | None = None) -> int:
     referee = Referee(unpatched, triga, Cache(home / mode, unpatched), progress.tell)
     try:
         reports = judge_all(referee, selections, options.match, max(1, options.jobs))
+    except Stopped:
+        print("conformance: stopped", file=sys.stderr)
+        return 130
     finally:
         progress.close()
     wrong = report(interpreter, reports, absent)

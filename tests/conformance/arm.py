@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ MARK = "TRIGA_CONFORMANCE_RUN"  # in the environment of a worker and of all that
 POLL = 0.02
 LOADING_LIMIT = 120.0
 EXIT_LIMIT = 60.0
+
+stopping = threading.Event()  # set when the referee is told to end: every worker is ended, and no new one started
+
+
+class Stopped(Exception):
+    """The referee was told to end."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,8 @@ def _run(
 ) -> ModuleRun:
     run = ModuleRun()
     while True:
+        if stopping.is_set():
+            raise Stopped
         reader = _Reader(run, ended)
         worker = Worker(arm, module, remaining, listing)
         try:
@@ -194,7 +203,7 @@ def _run(
 
 def _watch(worker: Worker, reader: _Reader, limit: Callable[[str], float]) -> Outcome | None:
     """Follows a worker to its end; None if all went well, else what became of the test that was running."""
-    while True:
+    while not stopping.is_set():
         status = worker.process.poll()
         for event in worker.events():
             reader.take(event)
@@ -205,6 +214,7 @@ def _watch(worker: Worker, reader: _Reader, limit: Callable[[str], float]) -> Ou
             worker.kill()
             return Outcome(HANG, seconds=round(spent, 1), excerpt=f"no end after {spent:.0f} s; stacks are in the log")
         time.sleep(POLL)
+    raise Stopped
 
 
 def _allowed(reader: _Reader, limit: Callable[[str], float]) -> float:
