@@ -40,6 +40,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-m", "--match", action="append", default=[], metavar="PATTERN", help="only tests that match")
     parser.add_argument("-j", "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="modules at a time")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "conformance", help="logs, cache and results")
+    parser.add_argument("--prepare", action="store_true", help="only fill the cache of the unpatched arm")
     parser.add_argument("--write-docs", action="store_true", help="write docs/conformance.md from all stored results")
     return parser.parse_args(arguments)
 
@@ -72,6 +73,14 @@ def judge_all(referee: Referee, selections: list[Selection], patterns: list[str]
         with ThreadPoolExecutor(max(1, len(selections))) as waiting:
             compared = list(waiting.map(start, selections))
     return [SuiteReport(s.name, c) for s, c in zip(selections, compared, strict=True)]
+
+
+def prepare_all(referee: Referee, selections: list[Selection], patterns: list[str]) -> None:
+    """The unpatched arm of every selection, one module at a time."""
+    with stopped_by_signals():
+        for selection in selections:
+            for module, classes in selection.modules.items():
+                referee.prepare(module, classes, patterns)
 
 
 def report(interpreter: Interpreter, reports: list[SuiteReport], absent: list[str]) -> int:
@@ -108,6 +117,9 @@ def main(arguments: list[str] | None = None) -> int:
     progress = Progress()
     referee = Referee(unpatched, triga, Cache(home / mode, unpatched), progress.tell)
     try:
+        if options.prepare:
+            prepare_all(referee, selections, options.match)
+            return 0
         reports = judge_all(referee, selections, options.match, max(1, options.jobs))
     except Stopped:
         print("conformance: stopped", file=sys.stderr)

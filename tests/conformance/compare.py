@@ -59,19 +59,30 @@ class Referee:
         self._cache = cache
         self._tell = tell
 
+    def prepare(self, module: str, classes: Iterable[str] | None = None, patterns: Iterable[str] = ()) -> None:
+        """Runs what is asked for of ``module`` in the unpatched arm only, as far as it is not known yet."""
+        self._baseline(module, classes, patterns)
+
     def judge(self, module: str, classes: Iterable[str] | None = None, patterns: Iterable[str] = ()) -> Comparison:
         """Runs what is asked for of ``module`` in both arms, the unpatched one as far as it is not known yet."""
-        known = self._cache.load(module)
-        if not known.listed and not known.outcomes:
-            known = list_tests(self._unpatched, module)
-        tests = [test for test in known.listed if wanted(test, classes, patterns)]
-        self._run_unpatched(module, known, [test for test in tests if test not in known.outcomes])
+        known, tests = self._baseline(module, classes, patterns)
         found = self._run_triga(module, known, tests)
         result = Comparison(module, tests, known.outcomes, found.outcomes, complete=len(tests) == len(known.listed))
         extra = [name for name in found.outcomes if name not in set(tests)]
         result.differences = [name for name in extra if name not in known.outcomes]
         self._sift(result, [test for test in tests if differs(known.outcomes[test], found.outcomes[test])])
         return result
+
+    def _baseline(
+        self, module: str, classes: Iterable[str] | None, patterns: Iterable[str]
+    ) -> tuple[ModuleRun, list[str]]:
+        """The unpatched arm's outcomes, and the tests that are asked for."""
+        known = self._cache.load(module)
+        if not known.listed and not known.outcomes:
+            known = list_tests(self._unpatched, module)
+        tests = [test for test in known.listed if wanted(test, classes, patterns)]
+        self._run_unpatched(module, known, [test for test in tests if test not in known.outcomes])
+        return known, tests
 
     def _run_unpatched(self, module: str, known: ModuleRun, tests: list[str]) -> None:
         if tests:
