@@ -46,6 +46,7 @@ test: test-cpp test-python
 
 test-cpp: venv-test
 	@scripts/ctest dev
+	@scripts/ctest embed -DPython_EXECUTABLE=$(CURDIR)/$(PY) -Dpybind11_DIR=$$($(PY) -m pybind11 --cmakedir)
 
 test-python: venv-test
 	@$(PY) -m pytest -q
