@@ -11,12 +11,15 @@ namespace triga {
 
 int module_state::visit(visitproc visit_one, void* argument) {
   if (const int stop = loop.traverse(visit_one, argument); stop != 0) return stop;
-  return transports.traverse(visit_one, argument);
+  if (const int stop = transports.traverse(visit_one, argument); stop != 0) return stop;
+  if (const int stop = queues.visit(visit_one, argument); stop != 0) return stop;
+  return 0;
 }
 
 void module_state::clear() {
   loop.clear();
   transports.clear();
+  queues.clear();
 }
 
 namespace {
@@ -31,6 +34,7 @@ int core_exec(PyObject* module) {
     register_statistics(core);
     register_child_process(core);
     register_zygote(core);
+    register_queues(core);
     return 0;
   } catch (pybind11::error_already_set& error) {
     pybind11::raise_from(error, PyExc_ImportError, "triga._core could not be initialised");

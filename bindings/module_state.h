@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "bindings/types/loop.h"
+#include "bindings/types/queue_state.h"
 #include "bindings/types/stream_transport.h"
 
 namespace triga {
@@ -18,6 +19,7 @@ struct module_state {
 
   loops::state loop;
   transports::state transports;
+  queue_state queues;
 };
 
 // The definition that PyType_GetModuleByDef() finds the module of a type by.

@@ -12,5 +12,6 @@ void register_transports(pybind11::module_& core);
 void register_statistics(pybind11::module_& core);
 void register_child_process(pybind11::module_& core);
 void register_zygote(pybind11::module_& core);
+void register_queues(pybind11::module_& core);
 
 }  // namespace triga

@@ -38,9 +38,10 @@ def _load(target: str) -> Callable[[ModuleType, Replace], None]:
     return patch
 
 
-def _patcher(target: str) -> Callable[[ModuleType], None]:
+def _patcher(targets: str | tuple[str, ...]) -> Callable[[ModuleType], None]:
     def executed(module: ModuleType) -> None:
-        _load(target)(module, _installation.replaced)
+        for target in (targets,) if isinstance(targets, str) else targets:
+            _load(target)(module, _installation.replaced)
 
     return executed
 

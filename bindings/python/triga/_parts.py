@@ -1,16 +1,20 @@
 """The three parts of triga, and which function patches which module of the standard library for each.
 
-A value is ``"package.module:function"``; the function is ``patch(module, replace)``, called right after ``module`` was
-executed (or at once if it was imported before), once for every copy of the module. ``replace(owner, name, new)`` sets
-an attribute so that :func:`triga.uninstall` can put the old one back. Nothing of the standard library is imported here.
+A value is ``"package.module:function"``, or a tuple of several, applied in order; the function is
+``patch(module, replace)``, called right after ``module`` was executed (or at once if it was imported before), once for
+every copy of the module. ``replace(owner, name, new)`` sets an attribute so that :func:`triga.uninstall` can put the
+old one back. Nothing of the standard library is imported here.
 """
 
 from __future__ import annotations
 
 Part = str
 
-PARTS: dict[Part, dict[str, str]] = {
-    "threads": {},
+PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
+    "threads": {
+        "_queue": "triga._threads.queues:patch__queue",
+        "queue": "triga._threads.queues:patch_queue",
+    },
     "processes": {
         "multiprocessing.popen_fork": "triga._processes.start:patch_popen_fork",
         "multiprocessing.popen_spawn_posix": "triga._processes.start:patch_popen_spawn",

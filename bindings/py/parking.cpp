@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#include "bindings/py/parking.h"
+
+#include "bindings/py/gil.h"
+
+namespace triga::py {
+
+park_outcome parking::wait(time_point deadline) {
+  while (!self_.notified()) {
+    sync::wait_status status;
+    {
+      // Safe: the sleeper touches its own stack and, through the kernel, its futex word; notifiers touch the
+      // list.
+      const gil_release released;
+      status = self_.park(deadline);
+    }
+    if (status == sync::wait_status::timed_out) {
+      return leave() ? park_outcome::timed_out : park_outcome::notified;
+    }
+    if (status != sync::wait_status::interrupted) continue;
+    if (PyErr_CheckSignals() < 0) {
+      if (!leave()) pass_on();
+      return park_outcome::failed;
+    }
+    list_.enqueue_again_after_fork(self_);  // the handler may have forked, and this be the child
+  }
+  return park_outcome::notified;
+}
+
+}  // namespace triga::py

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <Python.h>
+
+#include "runtime/base/clock.h"
+
+namespace triga::py {
+
+// The moment `seconds` (a Python number) from now, for a wait. False with the exception that a lock's
+// acquire() sets for the same number: ValueError for NaN, OverflowError beyond threading.TIMEOUT_MAX,
+// TypeError for no number.
+bool deadline_in(PyObject* seconds, time_point& deadline);
+
+// `number < 0` as Python evaluates it: 1, 0, or -1 with an exception.
+int is_negative(PyObject* number);
+
+}  // namespace triga::py

@@ -1,0 +1,1 @@
+"""The threads part: what stands under threading, queue and the thread pool of concurrent.futures."""
