@@ -13,13 +13,16 @@ int module_state::visit(visitproc visit_one, void* argument) {
   if (const int stop = loop.traverse(visit_one, argument); stop != 0) return stop;
   if (const int stop = transports.traverse(visit_one, argument); stop != 0) return stop;
   if (const int stop = queues.visit(visit_one, argument); stop != 0) return stop;
-  return 0;
+  if (const int stop = threads.visit(visit_one, argument); stop != 0) return stop;
+  return futures.visit(visit_one, argument);
 }
 
 void module_state::clear() {
   loop.clear();
   transports.clear();
   queues.clear();
+  threads.clear();
+  futures.clear();
 }
 
 namespace {
@@ -35,6 +38,8 @@ int core_exec(PyObject* module) {
     register_child_process(core);
     register_zygote(core);
     register_queues(core);
+    register_threads(core);
+    register_futures(core);
     return 0;
   } catch (pybind11::error_already_set& error) {
     pybind11::raise_from(error, PyExc_ImportError, "triga._core could not be initialised");

@@ -6,6 +6,8 @@
 #include "bindings/types/loop.h"
 #include "bindings/types/queue_state.h"
 #include "bindings/types/stream_transport.h"
+#include "bindings/types/futures_state.h"
+#include "bindings/types/threads_state.h"
 
 namespace triga {
 
@@ -20,6 +22,8 @@ struct module_state {
   loops::state loop;
   transports::state transports;
   queue_state queues;
+  threads_state threads;
+  futures_state futures;
 };
 
 // The definition that PyType_GetModuleByDef() finds the module of a type by.

@@ -80,12 +80,7 @@ thread_cache::~thread_cache() { end_idle_threads(); }
 thread_cache& thread_cache::process() {
   // Never destroyed: leased threads may outlive static destructors.
   alignas(thread_cache) static std::byte storage[sizeof(thread_cache)];
-  static thread_cache* const cache = [] {
-    auto* made = new (storage) thread_cache;
-    pthread_atfork([] { process().lock_for_fork(); }, [] { process().unlock_in_parent(); },
-                   [] { process().reset_in_child(); });
-    return made;
-  }();
+  static auto* const cache = new (storage) thread_cache;
   return *cache;
 }
 

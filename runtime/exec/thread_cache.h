@@ -9,6 +9,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/result.h"
+#include "runtime/exec/at_fork.h"
 
 namespace triga::exec {
 
@@ -46,7 +47,7 @@ struct cached_thread;
 void drop(cached_thread& thread) noexcept;
 }  // namespace detail
 
-class thread_cache {
+class thread_cache final : public fork_aware {
  public:
   struct options {
     nanoseconds idle_time = std::chrono::seconds(10);
@@ -90,9 +91,9 @@ class thread_cache {
   thread_cache(thread_cache&&) = delete;
   thread_cache& operator=(thread_cache&&) = delete;
   // Requires that no job is running; joins the idle threads.
-  ~thread_cache();
+  ~thread_cache() override;
 
-  // The cache that everything in this process shares. Never destroyed; knows about fork(2) by itself.
+  // The cache that everything in this process shares. Never destroyed.
   static thread_cache& process();
 
   // Runs `job` on a parked or a new thread with a stack of `stack_size` bytes (0: the system's default).
@@ -109,13 +110,12 @@ class thread_cache {
 
   [[nodiscard]] std::size_t idle() const noexcept;
 
-  // Around fork(2), by pthread_atfork for process(). In the child only the calling thread exists.
-  void lock_for_fork() noexcept { mutex_.lock(); }
-  void unlock_in_parent() noexcept { mutex_.unlock(); }
-  void reset_in_child() noexcept;
-
  private:
-  friend struct detail::cached_thread;
+  // In a forked child only the calling thread exists; if it is a leased one it ends with its job.
+  void lock_for_fork() noexcept override { mutex_.lock(); }
+  void unlock_in_parent() noexcept override { mutex_.unlock(); }
+  void reset_in_child() noexcept override;
+
   using thread = detail::cached_thread;
 
   static void* thread_main(void* argument);

@@ -69,7 +69,7 @@ void thread_pool::run_turn(worker& self, thread_hooks& hooks) {
 // block.
 task* thread_pool::next_task(worker& self) {
   std::unique_lock lock(mutex_);
-  wake_pending_ = false;
+  if (std::exchange(self.woken, false)) wake_pending_ = false;
   task* const node = queue_.pop();
   if (node == nullptr) {
     if (options_.idle == idle_rule::when_queue_empty && !self.gave_token) {
@@ -80,7 +80,7 @@ task* thread_pool::next_task(worker& self) {
   }
   self.gave_token = false;
   queued_.store(queue_.size(), std::memory_order_relaxed);
-  if (!queue_.empty() && parked_ != 0) wake_one_unlocking(lock);
+  if (!queue_.empty() && parked_ != 0 && !wake_pending_) wake_one_unlocking(lock);
   return node;
 }
 
@@ -107,6 +107,7 @@ bool thread_pool::wait_for_task(worker& self) {
     sync::futex_wait(signal_, generation, never);
     lock.lock();
     --parked_;
+    self.woken = true;
   }
 }
 
@@ -194,13 +195,13 @@ bool thread_pool::closed() const noexcept {
   return closed_;
 }
 
-task_list thread_pool::forget_after_fork() noexcept {
+void thread_pool::reset_in_child() noexcept {
   new (&mutex_) std::mutex;
   idle_tokens_ = started_ = parked_ = 0;
   wake_pending_ = false;
   queued_.store(0, std::memory_order_relaxed);
   present_.store(0, std::memory_order_relaxed);
-  return std::move(queue_);
+  orphans_ = std::move(queue_);
 }
 
 }  // namespace triga::exec

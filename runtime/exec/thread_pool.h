@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "runtime/base/clock.h"
+#include "runtime/exec/at_fork.h"
 #include "runtime/exec/task.h"
 #include "runtime/exec/thread_hooks.h"
 #include "runtime/sync/futex.h"
@@ -34,7 +35,7 @@ enum class submit_status {
 //
 // The pool has no threads of its own: whoever owns it starts them when submit() says so (see cached_pool, or
 // the bindings, whose workers are Python Thread objects) and has each call work().
-class thread_pool {
+class thread_pool final : public fork_aware {
  public:
   struct options {
     std::size_t max_workers = 1;
@@ -43,13 +44,13 @@ class thread_pool {
     nanoseconds spin{0};
   };
 
-  explicit thread_pool(options chosen) noexcept : options_(chosen) {}
+  explicit thread_pool(options chosen) : options_(chosen) {}
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
   thread_pool(thread_pool&&) = delete;
   thread_pool& operator=(thread_pool&&) = delete;
   // Requires that no thread is in work() and no task is queued.
-  ~thread_pool() = default;
+  ~thread_pool() override = default;
 
   // Queues a task behind all others. Never blocks for longer than another caller holds the queue.
   [[nodiscard]] submit_status submit(task& node);
@@ -83,13 +84,9 @@ class thread_pool {
   [[nodiscard]] std::size_t workers_started() const noexcept;
   [[nodiscard]] bool closed() const noexcept;
 
-  // In a forked child: the workers do not exist here, and the tasks queued are the parent's. Forgets both;
-  // returns the tasks, which must not run here.
-  [[nodiscard]] task_list forget_after_fork() noexcept;
-
-  // Around fork(2), so that the queue is whole in the child.
-  void lock_for_fork() noexcept { mutex_.lock(); }
-  void unlock_in_parent() noexcept { mutex_.unlock(); }
+  // In a forked child: the tasks that were queued in the parent, once. They are the parent's and must not run
+  // here.
+  [[nodiscard]] task_list take_orphans() noexcept { return std::move(orphans_); }
 
   // Calls visit(task&) for each queued task; nonzero stops and is returned.
   template <class Visit>
@@ -102,7 +99,13 @@ class thread_pool {
   // One thread's way through work().
   struct worker {
     bool gave_token = false;
+    bool woken = false;  // from its sleep until it took a task: `wake_pending_` is about it
   };
+
+  // In a forked child there are no workers, and what is queued is the parent's to run.
+  void lock_for_fork() noexcept override { mutex_.lock(); }
+  void unlock_in_parent() noexcept override { mutex_.unlock(); }
+  void reset_in_child() noexcept override;
 
   bool wait_for_task(worker& self);
   void run_turn(worker& self, thread_hooks& hooks);
@@ -115,6 +118,7 @@ class thread_pool {
   const options options_;
   mutable std::mutex mutex_;  // guards what has no comment of its own
   task_list queue_;
+  task_list orphans_;
   std::size_t idle_tokens_ = 0;
   std::size_t started_ = 0;  // threads asked for, ever: never more than max_workers
   std::size_t parked_ = 0;

@@ -2,6 +2,8 @@
 #include "runtime/exec/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <random>
 #include <thread>
@@ -144,16 +146,22 @@ TEST(ThreadPool, DetachesWhenItsTurnIsOver) {
   EXPECT_EQ(hooks.attached, 2);
 }
 
-TEST(ThreadPool, ForgetsWorkersAndTasksAfterAFork) {
+TEST(ThreadPool, ForgetsWorkersAndTasksInAForkedChild) {
   thread_pool pool({.max_workers = 1});
   std::vector<int> log;
   noting_task a(log, 1);
   noting_task b(log, 2);
   EXPECT_EQ(pool.submit(a), submit_status::needs_worker);
-  pool.lock_for_fork();
-  EXPECT_EQ(pool.forget_after_fork().size(), 1U);
-  EXPECT_EQ(pool.submit(b), submit_status::needs_worker);
-  EXPECT_EQ(pool.take_all().size(), 1U);
+  const pid_t child = fork();
+  if (child == 0) {
+    const bool forgot = pool.queued() == 0 && pool.take_orphans().size() == 1;
+    _exit(forgot && pool.submit(b) == submit_status::needs_worker ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(pool.submit(b), submit_status::accepted);
+  EXPECT_EQ(pool.take_all().size(), 2U);
 }
 
 TEST(CachedPool, RunsBlockedTasksSideBySide) {

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <Python.h>
+
+#include <memory>
+
+#include "runtime/exec/thread_handle.h"
+
+namespace triga {
+
+struct module_state;
+
+// _thread._ThreadHandle of 3.13 and later.
+struct thread_handle_object {
+  PyObject_HEAD std::shared_ptr<exec::thread_handle> handle;
+};
+
+// A lease that is an attribute of a Thread object, on 3.11 and 3.12, whose Thread objects have no handle.
+struct thread_lease_object {
+  PyObject_HEAD exec::thread_cache::lease lease;
+};
+
+// A new handle that is not started, or nullptr with an exception set.
+PyObject* thread_handle_new(module_state& state);
+
+PyObject* thread_lease_new(module_state& state, exec::thread_cache::lease lease);
+
+// Adds the types to the module and its state.
+void add_thread_handle_types(PyObject* module);
+
+// Waits for the end of a thread, without the GIL, running Python's signal handlers. False: an exception is
+// set. The deadline's passing is no error.
+bool join_thread(const std::shared_ptr<exec::thread_handle>& handle, time_point deadline);
+
+}  // namespace triga
