@@ -19,10 +19,13 @@ class [[nodiscard]] result {
 
   [[nodiscard]] explicit operator bool() const noexcept { return value_.has_value(); }
   [[nodiscard]] int error() const noexcept { return error_; }
+  // As with std::optional, the caller has looked first.
+  // NOLINTBEGIN(bugprone-unchecked-optional-access)
   [[nodiscard]] Value& operator*() & noexcept { return *value_; }
   [[nodiscard]] const Value& operator*() const& noexcept { return *value_; }
   [[nodiscard]] Value&& operator*() && noexcept { return std::move(*value_); }
   [[nodiscard]] Value* operator->() noexcept { return &*value_; }
+  // NOLINTEND(bugprone-unchecked-optional-access)
 
   Value value_or_throw(const char* what) && {
     if (!value_) throw std::system_error(error_, std::generic_category(), what);
