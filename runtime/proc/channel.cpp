@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#include "runtime/proc/channel.h"
+
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+namespace triga::proc {
+namespace {
+
+constexpr std::size_t rounded_to_line(std::size_t size) noexcept { return (size + 63) & ~std::size_t{63}; }
+
+constexpr std::size_t rings_at = rounded_to_line(sizeof(channel_header));
+
+constexpr std::size_t control_size(std::size_t capacity) noexcept {
+  return rings_at + 2 * rounded_to_line(shm::ring_bytes(capacity));
+}
+
+constexpr bool possible_capacity(std::uint64_t capacity) noexcept {
+  return std::has_single_bit(capacity) && capacity >= smallest_ring && capacity <= largest_ring;
+}
+
+// Writes `pieces` one behind the other at `where`.
+int write_pieces(const shm::segment& home, shm::block_reference where,
+                 std::span<const byte_span> pieces) noexcept {
+  std::uint64_t at = where.offset;
+  for (const byte_span& piece : pieces) {
+    if (const int error = home.write_at(at, piece)) return error;
+    at += piece.size();
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::span<std::byte> channel_memory::task_ring() const noexcept {
+  return mapped.bytes().subspan(rings_at, shm::ring_bytes(capacity));
+}
+
+std::span<std::byte> channel_memory::result_ring() const noexcept {
+  return mapped.bytes().subspan(rings_at + rounded_to_line(shm::ring_bytes(capacity)),
+                                shm::ring_bytes(capacity));
+}
+
+result<shm::segment> create_channel(std::size_t ring_capacity) {
+  auto home = shm::segment::create("triga-channel", result_slab_end);
+  if (!home) return home;
+  const std::array<std::uint64_t, 2> start{channel_magic, ring_capacity};
+  if (const int error = home->write_at(0, std::as_bytes(std::span(start))))
+    return result<shm::segment>::failure(error);
+  return home;
+}
+
+result<channel_memory> map_channel(const shm::segment& home, std::size_t ring_capacity) {
+  auto mapped = home.map(0, control_size(ring_capacity), shm::segment::access::shared);
+  if (!mapped) return result<channel_memory>::failure(mapped.error());
+  return channel_memory{std::move(*mapped), ring_capacity};
+}
+
+result<channel_memory> open_channel(const shm::segment& home) {
+  std::array<std::uint64_t, 2> start{};
+  if (const int error = home.read_at(0, std::as_writable_bytes(std::span(start)))) {
+    return result<channel_memory>::failure(error);
+  }
+  if (start[0] != channel_magic || !possible_capacity(start[1]))
+    return result<channel_memory>::failure(EPROTO);
+  return map_channel(home, start[1]);
+}
+
+std::size_t content::body_size() const noexcept {
+  std::size_t size = 0;
+  for (const byte_span& piece : body) size += piece.size();
+  return size;
+}
+
+std::optional<message> message::parse(std::vector<std::byte> raw,
+                                      const std::shared_ptr<const shm::segment>& home,
+                                      std::uint64_t region_begin, std::uint64_t region_end) {
+  message_header header{};
+  if (raw.size() < sizeof(header)) return std::nullopt;
+  std::memcpy(&header, raw.data(), sizeof(header));
+  const std::size_t rest = raw.size() - sizeof(header);
+  if (header.body_in_block > 1 || header.blocks > rest / sizeof(shm::block_reference)) return std::nullopt;
+  if (header.body_in_block != 0 && header.blocks == 0) return std::nullopt;
+  message parsed;
+  parsed.sequence = header.sequence;
+  parsed.tag = header.tag;
+  std::uint64_t left = header.blocks != 0 ? home->present() : 0;
+  for (std::uint32_t i = 0; i < header.blocks; ++i) {
+    shm::block_reference where{};
+    std::memcpy(&where, raw.data() + sizeof(header) + i * sizeof(where), sizeof(where));
+    if (!shm::lies_within(where, region_begin, region_end) || where.length > left) return std::nullopt;
+    left -= where.length;
+    if (i == 0 && header.body_in_block != 0) {
+      parsed.body_block_.emplace(home, where);
+    } else {
+      parsed.buffers.emplace_back(home, where);
+    }
+  }
+  parsed.body_at_ = sizeof(header) + header.blocks * sizeof(shm::block_reference);
+  parsed.raw_ = std::move(raw);
+  return parsed;
+}
+
+result<byte_span> message::body() {
+  if (!body_block_) return byte_span(raw_).subspan(body_at_);
+  if (body_mapping_.data() == nullptr) {
+    auto mapped = body_block_->map();
+    if (!mapped) return result<byte_span>::failure(mapped.error());
+    body_mapping_ = std::move(*mapped);
+  }
+  return byte_span(body_mapping_.bytes());
+}
+
+result<envelope> envelope::stage(const content& what, std::uint64_t sequence, std::uint16_t tag,
+                                 std::size_t inline_limit, shm::slab_writer& slab, const shm::segment& home) {
+  envelope made;
+  const std::size_t body_size = what.body_size();
+  const bool body_in_block = body_size > inline_limit;
+  const auto put = [&](std::span<const byte_span> pieces, std::size_t size) {
+    auto where = slab.reserve(size);
+    if (!where) return where.error();
+    made.blocks_.push_back(*where);
+    return write_pieces(home, *where, pieces);
+  };
+  int error = body_in_block ? put(what.body, body_size) : 0;
+  for (std::size_t i = 0; i < what.buffers.size() && error == 0; ++i) {
+    error = put(what.buffers.subspan(i, 1), what.buffers[i].size());
+  }
+  if (error != 0) {
+    made.discard(home);
+    return result<envelope>::failure(error);
+  }
+  made.stable_header_ = std::make_unique<message_header>(message_header{
+      sequence, tag, std::uint16_t{body_in_block}, static_cast<std::uint32_t>(made.blocks_.size())});
+  made.pieces_.push_back(std::as_bytes(std::span<const message_header, 1>(made.stable_header_.get(), 1)));
+  if (!made.blocks_.empty()) made.pieces_.push_back(std::as_bytes(std::span(made.blocks_)));
+  if (!body_in_block) made.pieces_.insert(made.pieces_.end(), what.body.begin(), what.body.end());
+  return made;
+}
+
+void envelope::discard(const shm::segment& home) const noexcept {
+  for (const auto& where : blocks_) home.discard(where.offset, where.length);
+}
+
+}  // namespace triga::proc

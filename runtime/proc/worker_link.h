@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "runtime/base/unique_fd.h"
+#include "runtime/proc/channel.h"
+#include "runtime/shm/doorbell.h"
+#include "runtime/sync/adaptive_spin.h"
+
+namespace triga::proc {
+
+// The descriptors that a worker process gets from its parent.
+struct link_descriptors {
+  int memory = -1;     // the channel's segment
+  int bell = -1;       // rung for this worker
+  int leader = -1;     // rung for the parent's thread that waits for results
+  int collector = -1;  // rung for the parent's thread that collects when nobody waits
+  int parent = -1;     // the parent process
+};
+
+// The worker's end of its channel. One thread uses it. It never outlives the parent: every wait ends with the
+// parent.
+class worker_link {
+ public:
+  // Takes the descriptors over. Throws std::system_error.
+  explicit worker_link(const link_descriptors& given);
+
+  enum class received {
+    task,
+    finished,     // the parent asked for the end, and the ring is empty
+    interrupted,  // a signal handler ran: call again after running Python's
+    parent_died,
+    corrupt
+  };
+  // Waits for the next task and takes it: from here on the parent cannot give it to another worker.
+  received receive(message& task);
+
+  enum class sent { done, parent_died, corrupt, no_memory };
+  // Sends one message, waiting for room where there is none. On no_memory `error` says which errno.
+  sent send(const content& what, std::uint64_t sequence, std::uint16_t tag, int& error);
+
+  // The largest message that travels through the ring itself.
+  [[nodiscard]] std::size_t inline_limit() const noexcept { return memory_.capacity / 4; }
+  [[nodiscard]] int parent() const noexcept { return parent_.get(); }
+
+ private:
+  enum class sleep_end { again, interrupted, parent_died };
+  sleep_end sleep() noexcept;
+  bool spin_for_task() noexcept;
+  void wake_parent();
+  void ring_parent();
+
+  std::shared_ptr<const shm::segment> home_;
+  channel_memory memory_;
+  shm::ring_reader tasks_;
+  shm::ring_writer results_;
+  shm::slab_writer slab_;
+  shm::doorbell bell_;
+  shm::doorbell leader_;
+  shm::doorbell collector_;
+  unique_fd parent_;
+  sync::adaptive_spin spin_;
+  std::uint32_t unannounced_ = 0;  // results sent since the parent was last woken
+};
+
+}  // namespace triga::proc

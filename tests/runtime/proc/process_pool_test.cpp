@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MIT
+#include "runtime/proc/process_pool.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <random>
+#include <string>
+
+#include "runtime/proc/batch.h"
+#include "runtime/proc/parent_watch.h"
+#include "runtime/proc/worker_link.h"
+
+namespace {
+
+using namespace triga;
+using namespace triga::proc;
+
+byte_span bytes_of(const std::string& text) { return std::as_bytes(std::span(text.data(), text.size())); }
+
+std::string text_of(byte_span bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+// What a worker of these tests understands: "echo X" answers X, "kill" dies by SIGKILL, "exit" exits with 3,
+// "hold X" waits until the file descriptor X (a pipe's read end, inherited) is readable, "buffers" answers
+// what came out of band.
+void work(worker_link& link) {
+  int error = 0;
+  link.send({}, 0, ready_tag, error);
+  for (;;) {
+    message task;
+    const auto got = link.receive(task);
+    if (got == worker_link::received::interrupted) continue;
+    if (got != worker_link::received::task) return;
+    std::string said = text_of(task.body().value_or_throw("body"));
+    if (said == "kill") ::kill(::getpid(), SIGKILL);
+    if (said == "exit") ::_exit(3);
+    if (said.starts_with("hold ")) {
+      char byte = 0;
+      [[maybe_unused]] const ssize_t ignored = ::read(std::stoi(said.substr(5)), &byte, 1);
+    }
+    std::vector<std::byte> buffer;
+    std::vector<byte_span> buffers;
+    if (said == "buffers" && !task.buffers.empty()) {
+      buffer.resize(task.buffers[0].size());
+      if (task.buffers[0].read(buffer) != 0) ::_exit(4);
+      buffers.emplace_back(buffer);
+    }
+    const byte_span body = bytes_of(said);
+    if (link.send({.body = {&body, 1}, .buffers = buffers}, task.sequence, value_tag, error) !=
+        worker_link::sent::done) {
+      return;
+    }
+  }
+}
+
+class PoolOfForks : public ::testing::Test {
+ protected:
+  void start_worker(std::uint64_t quota = 1 << 20) {
+    const auto made = pool_.prepare_worker(quota);
+    const int parent = open_process(::getpid()).value_or_throw("pidfd_open").release();
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      link_descriptors mine{.memory = ::dup(made.descriptors.memory),
+                            .bell = ::dup(made.descriptors.bell),
+                            .leader = ::dup(made.descriptors.leader),
+                            .collector = ::dup(made.descriptors.collector),
+                            .parent = parent};
+      worker_link link(mine);
+      die_with(link.parent());
+      work(link);
+      ::_exit(0);
+    }
+    ::close(parent);
+    pids_.push_back(pid);
+    pool_.worker_started(made.id, pid);
+  }
+
+  void TearDown() override {
+    for (const pid_t pid : pids_) {
+      ::kill(pid, SIGKILL);
+      ::waitpid(pid, nullptr, 0);
+    }
+  }
+
+  void submit(const std::shared_ptr<receiver>& to, std::uint64_t index, const std::string& text) {
+    const byte_span body = bytes_of(text);
+    pool_.submit({.body = {&body, 1}, .buffers = {}}, to, index, 1);
+  }
+
+  // Waits as a pool's user does, replacing workers; counts the replacements.
+  template <class Ready>
+  void wait(Ready ready) {
+    for (;;) {
+      const auto how = pool_.wait(ready, never, true);
+      if (how == process_pool::ended::ready) return;
+      if (how != process_pool::ended::repairs) continue;
+      for ([[maybe_unused]] const departure& each : pool_.take_departed()) {
+        ++replaced_;
+        start_worker();
+      }
+    }
+  }
+  void wait_complete(const std::shared_ptr<batch>& what) {
+    wait([&what] { return what->complete(); });
+  }
+
+  static std::string answer(batch& from, std::uint64_t index) {
+    auto end = from.take(index);
+    if (!end) return "nothing";
+    if (end->what == outcome::kind::lost)
+      return describe(end->worker).substr(describe(end->worker).find("was"));
+    if (end->what != outcome::kind::answered) return "not answered";
+    return text_of(end->answer.body().value_or_throw("body"));
+  }
+  static std::shared_ptr<batch> make_batch(std::uint64_t count) {
+    return std::make_shared<batch>(count, batch::order::one_by_one, false);
+  }
+
+  process_pool pool_{{.ring_capacity = 1 << 14, .depth = 32, .spin = false}};
+  std::vector<pid_t> pids_;
+  int replaced_ = 0;
+};
+
+TEST_F(PoolOfForks, AnswersEveryTaskUnderItsIndex) {
+  start_worker();
+  start_worker();
+  const auto all = make_batch(500);
+  for (std::uint64_t i = 0; i < 500; ++i) submit(all, i, "echo " + std::to_string(i));
+  wait_complete(all);
+  for (std::uint64_t i = 0; i < 500; ++i) EXPECT_EQ(answer(*all, i), "echo " + std::to_string(i));
+  EXPECT_EQ(pool_.outstanding(), 0U);
+}
+
+TEST_F(PoolOfForks, CarriesPayloadsThatFitNoRing) {
+  start_worker();
+  const auto all = make_batch(3);
+  const std::string large(3 << 20, 'x');
+  submit(all, 0, large);
+  submit(all, 1, "echo small");
+  const std::string other(100'000, 'y');
+  submit(all, 2, other);
+  wait_complete(all);
+  EXPECT_EQ(answer(*all, 0), large);
+  EXPECT_EQ(answer(*all, 1), "echo small");
+  EXPECT_EQ(answer(*all, 2), other);
+}
+
+TEST_F(PoolOfForks, BuffersArriveApartFromTheBody) {
+  start_worker();
+  const auto all = make_batch(1);
+  const std::string text = "buffers";
+  const std::string payload(200'000, 'z');
+  const byte_span body = bytes_of(text);
+  const byte_span buffer = bytes_of(payload);
+  pool_.submit({.body = {&body, 1}, .buffers = {&buffer, 1}}, all, 0, 1);
+  wait_complete(all);
+  auto end = all->take(0);
+  ASSERT_TRUE(end && end->answer.buffers.size() == 1);
+  const auto mapped = end->answer.buffers[0].map().value_or_throw("map");
+  EXPECT_EQ(text_of(mapped.bytes()), payload);
+}
+
+TEST_F(PoolOfForks, ADeathFailsTheTaskThatRanAndNoOther) {
+  start_worker();
+  const auto all = make_batch(4);
+  submit(all, 0, "echo a");
+  submit(all, 1, "kill");
+  submit(all, 2, "echo b");
+  submit(all, 3, "echo c");
+  wait_complete(all);
+  EXPECT_EQ(answer(*all, 0), "echo a");
+  EXPECT_EQ(answer(*all, 1), "was killed by signal 9 (SIGKILL)");
+  EXPECT_EQ(answer(*all, 2), "echo b");
+  EXPECT_EQ(answer(*all, 3), "echo c");
+  EXPECT_EQ(replaced_, 1);
+}
+
+TEST_F(PoolOfForks, AnExitCodeIsReported) {
+  start_worker();
+  const auto all = make_batch(1);
+  submit(all, 0, "exit");
+  wait_complete(all);
+  auto end = all->take(0);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->what, outcome::kind::lost);
+  EXPECT_EQ(end->worker.pid, pids_[0]);
+  EXPECT_NE(describe(end->worker).find("exited with code 3"), std::string::npos);
+}
+
+TEST_F(PoolOfForks, AnIdleWorkerTakesWhatABusyOneHasNotBegun) {
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe(pipe_ends), 0);
+  start_worker();
+  const auto held = make_batch(1);
+  const auto all = make_batch(5);
+  submit(held, 0, "hold " + std::to_string(pipe_ends[0]));
+  for (std::uint64_t i = 0; i < 5; ++i) submit(all, i, "echo");
+  start_worker();  // all five lie behind the one that waits for the pipe
+  wait_complete(all);
+  EXPECT_FALSE(held->complete());
+  ASSERT_EQ(::write(pipe_ends[1], "x", 1), 1);
+  wait_complete(held);
+  ::close(pipe_ends[0]);
+  ::close(pipe_ends[1]);
+}
+
+TEST_F(PoolOfForks, ATaskCanBeCancelledUntilAWorkerTakesIt) {
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe(pipe_ends), 0);
+  start_worker();
+  const auto all = make_batch(2);
+  submit(all, 0, "hold " + std::to_string(pipe_ends[0]));
+  submit(all, 1, "echo");
+  while (!pool_.is_running(all.get(), 0)) ::sched_yield();
+  EXPECT_FALSE(pool_.cancel(all.get(), 0));
+  EXPECT_TRUE(pool_.cancel(all.get(), 1));
+  EXPECT_FALSE(pool_.cancel(all.get(), 1));
+  ASSERT_EQ(::write(pipe_ends[1], "x", 1), 1);
+  wait_complete(all);
+  EXPECT_EQ(answer(*all, 1), "not answered");
+  ::close(pipe_ends[0]);
+  ::close(pipe_ends[1]);
+}
+
+TEST_F(PoolOfForks, AWorkerGetsNoMoreTasksThanItsQuota) {
+  start_worker(2);
+  const auto all = make_batch(3);
+  for (std::uint64_t i = 0; i < 3; ++i) submit(all, i, "echo");
+  wait([&] { return all->arrived() == 2; });
+  EXPECT_FALSE(all->complete());
+  start_worker(1);
+  wait_complete(all);
+}
+
+TEST_F(PoolOfForks, WorkersExitWhenAllIsDone) {
+  start_worker();
+  const auto all = make_batch(10);
+  for (std::uint64_t i = 0; i < 10; ++i) submit(all, i, "echo");
+  pool_.finish();
+  wait_complete(all);
+  int status = 0;
+  ASSERT_EQ(::waitpid(pids_[0], &status, 0), pids_[0]);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+TEST_F(PoolOfForks, AWaitEndsAtItsDeadline) {
+  start_worker();
+  const auto all = make_batch(1);
+  EXPECT_EQ(pool_.wait([&] { return all->complete(); }, deadline_after(nanoseconds(1000)), true),
+            process_pool::ended::timed_out);
+}
+
+TEST_F(PoolOfForks, AbandonedTasksAreCancelled) {
+  const auto all = make_batch(2);
+  submit(all, 0, "echo");
+  submit(all, 1, "echo");
+  pool_.abandon_tasks();
+  EXPECT_TRUE(all->complete());
+  EXPECT_EQ(answer(*all, 0), "not answered");
+}
+
+TEST_F(PoolOfForks, StormOfDeathsLosesNoTask) {
+  constexpr unsigned seed = 99;
+  std::mt19937 random(seed);
+  for (int i = 0; i < 3; ++i) start_worker();
+  constexpr std::uint64_t count = 2000;
+  const auto all = make_batch(count);
+  std::vector<bool> deadly(count);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    deadly[i] = random() % 50 == 0;
+    submit(all, i,
+           deadly[i] ? (random() % 2 != 0 ? "kill" : "exit") : "echo " + std::string(random() % 3000, 'e'));
+  }
+  wait_complete(all);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const auto end = all->take(i);
+    ASSERT_TRUE(end) << "seed " << seed << " task " << i;
+    EXPECT_EQ(end->what, deadly[i] ? outcome::kind::lost : outcome::kind::answered)
+        << "seed " << seed << " task " << i;
+  }
+  EXPECT_EQ(pool_.outstanding(), 0U);
+}
+
+TEST(Message, NonsenseIsNoMessage) {
+  const auto home = std::make_shared<const shm::segment>(create_channel(1 << 12).value_or_throw("channel"));
+  constexpr unsigned seed = 7;
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 20000; ++round) {
+    std::vector<std::byte> raw(random() % 96);
+    for (auto& byte : raw) byte = static_cast<std::byte>(random() % 4 == 0 ? random() & 0xFF : 0);
+    auto parsed = message::parse(raw, home, task_slab_begin, task_slab_end);
+    // Whatever it says, it refers to nothing outside the segment: nothing is present there, so there are no
+    // blocks.
+    if (parsed) {
+      EXPECT_TRUE(parsed->buffers.empty());
+      EXPECT_LE((*parsed->body()).size(), raw.size());
+    }
+  }
+}
+
+TEST(Channel, OnlyAChannelIsOpened) {
+  const auto other = shm::segment::create("no channel", 1 << 20).value_or_throw("segment");
+  EXPECT_FALSE(open_channel(other));
+  const auto home = create_channel(1 << 12).value_or_throw("channel");
+  EXPECT_TRUE(open_channel(home));
+}
+
+}  // namespace
