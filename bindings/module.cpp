@@ -34,6 +34,7 @@ int core_exec(PyObject* module) {
     auto core = pybind11::reinterpret_borrow<pybind11::module_>(module);
     register_loop(core);
     register_transports(core);
+    register_process_pool(core);
     register_statistics(core);
     register_child_process(core);
     register_zygote(core);

@@ -24,6 +24,7 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
         "multiprocessing.popen_spawn_posix": "triga._processes.start:patch_popen_spawn",
         "multiprocessing.popen_forkserver": "triga._processes.start:patch_popen_forkserver",
         "multiprocessing.forkserver": "triga._processes.start:patch_forkserver",
+        "multiprocessing.pool": "triga._processes.pool:patch_pool",
     },
     "loop": {
         "asyncio.unix_events": "triga._loop.patch:patch_unix_events",

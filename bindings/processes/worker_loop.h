@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+
+#include "bindings/processes/pickling.h"
+#include "runtime/proc/outcome.h"
+#include "runtime/proc/worker_link.h"
+
+namespace triga {
+
+// What a task's message asks for; its content is the pickle of the tuple named.
+enum class task_tag : std::uint16_t {
+  call = 1,    // (function, arguments, keywords): function(*arguments, **keywords)
+  map = 2,     // (function, items): [function(item) for item in items]
+  starmap = 3  // (function, items): [function(*item) for item in items]
+};
+
+// A worker process's life: takes tasks, runs them and sends what came of them, until the parent wants no
+// more, `most` tasks have run (0: no limit) or the parent has died. `wrap_error(exception)` gives what is
+// sent for an exception, `wrap_unsendable(exception, value)` what is sent for a value that could not be
+// pickled or sent. What is no Exception (SystemExit, KeyboardInterrupt) ends the loop.
+void run_worker(proc::worker_link& link, std::uint64_t most, const pybind11::object& make_pickler,
+                const pybind11::object& wrap_error, const pybind11::object& wrap_unsendable);
+
+}  // namespace triga

@@ -1,0 +1,365 @@
+"""multiprocessing.pool.Pool on the native core."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context, util
+from multiprocessing import pool as stock
+from typing import TYPE_CHECKING, Any
+
+from triga._processes.crew import Crew
+from triga._processes.feeder import BACKLOG, Feeder
+from triga._processes.results import ApplyResult, Callback, IMapIterator, IMapUnorderedIterator, MapResult
+from triga._processes.worker import pool_worker
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from triga._patch import Replace
+
+StockPool = stock.Pool
+
+CALL, MAP, STARMAP = 1, 2, 3
+
+# Methods that are the machinery of the standard library's Pool: a subclass that brings its own gets that machinery.
+MACHINERY = (
+    "_setup_queues",
+    "_repopulate_pool",
+    "_repopulate_pool_static",
+    "_maintain_pool",
+    "_handle_workers",
+    "_handle_tasks",
+    "_handle_results",
+    "_get_tasks",
+    "_terminate_pool",
+    "_help_stuff_finish",
+    "_guarded_task_generation",
+)
+
+
+def brings_machinery(kind: type) -> bool:
+    """Whether a subclass of Pool, or something that it mixes in before Pool, replaces the stock machinery."""
+    before = kind.__mro__[: kind.__mro__.index(Pool)]
+    return any(name in vars(each) for each in before for name in MACHINERY)
+
+
+class Pool(StockPool):
+    """A pool of worker processes, as :class:`multiprocessing.pool.Pool`.
+
+    A worker that dies fails the task that it ran, with WorkerLostError, and is replaced. There is no helper thread
+    while the caller waits for its results; one collects them when nobody does and runs callbacks, one iterates what
+    imap was given.
+    """
+
+    _crew: Crew | None = None
+    _wrap_exception: bool
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+    ) -> None:
+        # The standard library's ThreadPool is no subclass of this class and calls Pool.__init__ by the module's name.
+        if not isinstance(self, Pool) or brings_machinery(type(self)):
+            StockPool.__init__(self, processes, initializer, initargs, maxtasksperchild, context)
+            return
+        self._pool: list[Any] = []
+        self._state = stock.INIT
+        self._ctx = context or get_context()
+        self._change_notifier = None
+        self._maxtasksperchild = maxtasksperchild
+        self._initializer = initializer
+        self._initargs = initargs
+        if processes is None:
+            processes = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+        if processes < 1:
+            raise ValueError("Number of processes must be at least 1")
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
+            raise ValueError("maxtasksperchild must be a positive int or None")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self._processes = processes
+        self._crew = crew = Crew(self._hire)
+        self._pool = crew.processes
+        self._feeder = Feeder(partial(_feeds_done, crew, closing := threading.Event()))
+        self._closing = closing
+        try:
+            self._repopulate_pool()
+        except Exception:
+            for process in self._pool:
+                if process.exitcode is None:
+                    process.terminate()
+            for process in self._pool:
+                process.join()
+            crew.release()
+            raise
+        self._terminate = util.Finalize(self, Crew.dismiss, args=(crew,), exitpriority=15)
+        self._state = stock.RUN
+
+    # Workers
+
+    def _hire(self) -> None:
+        crew = self._crew
+        assert crew is not None
+        if self._state == stock.RUN or (self._state == stock.CLOSE and crew.core.outstanding()):
+            self._repopulate_pool()
+
+    def _repopulate_pool(self) -> None:
+        crew = self._crew
+        if crew is None:
+            super()._repopulate_pool()  # type: ignore[misc]
+            return
+        with crew.repairing:
+            for _ in range(self._processes - len(self._pool)):
+                self._pool.append(crew.start_worker(self._make_worker, self._maxtasksperchild or 0))
+                util.debug("added worker")
+
+    def _make_worker(self, link: Any) -> Any:
+        arguments = (link, self._initializer, self._initargs, self._maxtasksperchild, self._wrap_exception)
+        worker = self.Process(self._ctx, target=pool_worker, args=arguments)
+        worker.name = worker.name.replace("Process", "PoolWorker")
+        worker.daemon = True
+        return worker
+
+    # Calls
+
+    def _submit(self, result: Any, index: int, tag: int, task: tuple[Any, ...]) -> None:
+        crew = self._crew
+        assert crew is not None
+        if crew.broken is not None:
+            result._fail(index, crew.broken)
+            return
+        try:
+            crew.core.submit(result._batch, index, tag, task)
+        except Exception as error:
+            result._fail(index, error)
+
+    def apply(self, func: Any, args: Any = (), kwds: Any = {}) -> Any:  # noqa: B006 - the original's signature
+        """Calls ``func(*args, **kwds)`` in a worker and returns what it returns."""
+        if self._crew is None:
+            return super().apply(func, args, kwds)
+        self._check_running()  # type: ignore[attr-defined]
+        result = ApplyResult(self, self._crew, func)
+        self._submit(result, 0, CALL, (func, args, kwds))
+        return self._waited(result)
+
+    def apply_async(
+        self,
+        func: Any,
+        args: Any = (),
+        kwds: Any = {},  # noqa: B006 - the original's signature
+        callback: Callback | None = None,
+        error_callback: Callback | None = None,
+    ) -> Any:
+        """The same without waiting: returns an ApplyResult."""
+        if self._crew is None:
+            return super().apply_async(func, args, kwds, callback, error_callback)
+        self._check_running()  # type: ignore[attr-defined]
+        result = ApplyResult(self, self._crew, func, callback, error_callback)
+        self._submit(result, 0, CALL, (func, args, kwds))
+        self._crew.collect_in_background()
+        return result
+
+    def map(self, func: Any, iterable: Any, chunksize: int | None = None) -> Any:
+        """Calls ``func`` for every item in the workers and returns the list of results."""
+        if self._crew is None:
+            return super().map(func, iterable, chunksize)
+        return self._waited(self._begin_map(func, iterable, MAP, chunksize))
+
+    def starmap(self, func: Any, iterable: Any, chunksize: int | None = None) -> Any:
+        """As map, but the items are tuples of arguments."""
+        if self._crew is None:
+            return super().starmap(func, iterable, chunksize)
+        return self._waited(self._begin_map(func, iterable, STARMAP, chunksize))
+
+    def _map_async(
+        self,
+        func: Any,
+        iterable: Any,
+        mapper: Any,
+        chunksize: int | None = None,
+        callback: Callback | None = None,
+        error_callback: Callback | None = None,
+    ) -> Any:
+        if self._crew is None:
+            return super()._map_async(  # type: ignore[misc]
+                func, iterable, mapper, chunksize, callback, error_callback
+            )
+        tag = STARMAP if mapper is stock.starmapstar else MAP  # type: ignore[attr-defined]
+        result = self._begin_map(func, iterable, tag, chunksize, callback, error_callback)
+        self._crew.collect_in_background()
+        return result
+
+    def _waited(self, result: Any) -> Any:
+        crew = self._crew
+        assert crew is not None
+        try:
+            return result.get()
+        finally:
+            # The wait was broken off, say by Ctrl-C, and work is still out.
+            if not result._settled:
+                crew.collect_in_background()
+
+    def _begin_map(
+        self,
+        func: Any,
+        iterable: Any,
+        tag: int,
+        chunksize: int | None,
+        callback: Callback | None = None,
+        error_callback: Callback | None = None,
+    ) -> MapResult:
+        crew = self._crew
+        assert crew is not None
+        self._check_running()  # type: ignore[attr-defined]
+        if not hasattr(iterable, "__len__"):
+            iterable = list(iterable)
+        size = len(iterable)
+        if chunksize is None:
+            chunksize, extra = divmod(size, max(len(self._pool), 1) * 4)
+            chunksize += bool(extra)
+        chunks = -(-size // chunksize) if size and chunksize > 0 else 0
+        result = MapResult(self, crew, func, chunks, callback, error_callback)
+        if not chunks:
+            return result
+        if crew.broken is not None:
+            for index in range(chunks):
+                result._fail(index, crew.broken)
+        elif type(iterable) not in (list, tuple, range):
+            self._feeder.add(partial(_feed_iterable_map, crew, result, tag, func, iterable, chunksize, chunks))
+        else:
+            start = crew.core.submit_chunks(result._batch, 0, tag, func, iterable, chunksize, 0, BACKLOG, result._fail)
+            if start < size:
+                self._feeder.add(partial(_feed_map, crew, result, tag, func, iterable, chunksize, start))
+        return result
+
+    def imap(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1) -> Any:
+        """As map, but an iterator, and the items are taken one by one."""
+        if self._crew is None:
+            return super().imap(func, iterable, chunksize)
+        return self._begin_imap(IMapIterator, func, iterable, chunksize)
+
+    def imap_unordered(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1) -> Any:
+        """As imap, with results in the order in which they come."""
+        if self._crew is None:
+            return super().imap_unordered(func, iterable, chunksize)
+        return self._begin_imap(IMapUnorderedIterator, func, iterable, chunksize)
+
+    def _begin_imap(self, kind: type[IMapIterator], func: Any, iterable: Iterable[Any], chunksize: int) -> Any:
+        crew = self._crew
+        assert crew is not None
+        self._check_running()  # type: ignore[attr-defined]
+        if chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
+        result = kind(self, crew, func)
+        feed = partial(_feed_imap, crew, result, func, iterable, chunksize)
+        # These cannot block, and need no thread, unless they are long.
+        if type(iterable) in (list, tuple, range) and len(iterable) <= 1000:  # type: ignore[arg-type]
+            feed()
+        else:
+            self._feeder.add(feed)
+        crew.collect_in_background()
+        return result if chunksize == 1 else (item for chunk in result for item in chunk)
+
+    # The end
+
+    def close(self) -> None:
+        """No more calls; the workers exit when all that was asked for is done."""
+        if self._crew is None:
+            super().close()
+            return
+        util.debug("closing pool")
+        if self._state == stock.RUN:
+            self._state = stock.CLOSE
+            self._closing.set()
+            if not self._feeder.busy:
+                self._crew.core.finish()
+
+    def terminate(self) -> None:
+        """Ends the workers now; calls that are out fail."""
+        util.debug("terminating pool")
+        self._state = stock.TERMINATE
+        self._terminate()
+
+    def join(self) -> None:
+        """Waits for the workers to exit, after close() or terminate()."""
+        crew = self._crew
+        if crew is None:
+            super().join()
+            return
+        util.debug("joining pool")
+        if self._state == stock.RUN:
+            raise ValueError("Pool is still running")
+        if self._state not in (stock.CLOSE, stock.TERMINATE):
+            raise ValueError("In unknown state")
+        if self._state == stock.CLOSE:
+            self._feeder.join()
+            crew.wait(crew.core.wait_idle, None)
+        crew.core.finish()
+        crew.stop_collecting()
+        for process in list(self._pool):
+            process.join()
+
+
+def _feeds_done(crew: Crew, closing: threading.Event) -> None:
+    if closing.is_set():
+        crew.core.finish()
+
+
+def _feed_map(crew: Crew, result: MapResult, tag: int, func: Any, items: Any, chunksize: int, start: int) -> None:
+    core = crew.core
+    while start < len(items) and crew.running and crew.broken is None:
+        crew.wait(core.wait_backlog, BACKLOG // 2)
+        index = start // chunksize
+        start = core.submit_chunks(result._batch, index, tag, func, items, chunksize, start, BACKLOG, result._fail)
+    for index in range(-(-start // chunksize), -(-len(items) // chunksize)):
+        result._fail(index, crew.broken or RuntimeError("the pool was terminated"))
+
+
+def _feed_iterable_map(
+    crew: Crew, result: MapResult, tag: int, func: Any, iterable: Any, chunksize: int, chunks: int
+) -> None:
+    try:
+        items = tuple(iterable)
+    except Exception as error:
+        for index in range(chunks):
+            result._fail(index, error)
+        return
+    _feed_map(crew, result, tag, func, items, chunksize, 0)
+
+
+def _feed_imap(crew: Crew, result: IMapIterator, func: Any, iterable: Iterable[Any], chunksize: int) -> None:
+    index = 0
+    try:
+        items = iter(iterable)
+        while chunk := tuple(islice(items, chunksize)):
+            if not crew.running or crew.broken is not None:
+                raise crew.broken or RuntimeError("the pool was terminated")
+            task = (func, chunk, None) if chunksize == 1 else (func, chunk)
+            try:
+                crew.core.submit(result._batch, index, CALL if chunksize == 1 else MAP, task)
+            except Exception as error:
+                result._fail(index, error)
+            del chunk, task
+            index += 1
+            if crew.core.backlog_bytes() > BACKLOG:
+                crew.wait(crew.core.wait_backlog, BACKLOG // 2)
+    except Exception as error:
+        result._fail(index, error)
+        index += 1
+    finally:
+        result._batch.expect(index)
+        crew.core.reconsider()
+
+
+def patch_pool(module: ModuleType, replace: Replace) -> None:
+    """Puts the native Pool into multiprocessing.pool; ThreadPool keeps the original as its base."""
+    Pool.__module__ = "multiprocessing.pool"
+    replace(module, "Pool", Pool)

@@ -1,0 +1,45 @@
+"""What a pool's worker process runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from multiprocessing import pool, util
+from typing import Any
+
+from triga import _core
+from triga._processes.link import Link
+from triga._processes.pickling import make_pickler
+
+
+def with_traceback(error: BaseException) -> Any:
+    """The exception, with its traceback as text, which arrives as its ``__cause__``."""
+    return pool.ExceptionWithTraceback(error, error.__traceback__)  # type: ignore[attr-defined]
+
+
+def without_traceback(error: BaseException) -> Any:
+    """The exception alone."""
+    return error
+
+
+def unsendable(error: BaseException, value: Any) -> Any:
+    """What stands for a value that cannot be pickled or sent."""
+    return pool.MaybeEncodingError(error, value)  # type: ignore[attr-defined]
+
+
+def pool_worker(
+    link: Link,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+    maxtasks: int | None,
+    wrap_exception: bool,
+) -> None:
+    """The target of a Pool's worker processes."""
+
+    def initialize() -> None:
+        if initializer is not None:
+            initializer(*initargs)
+
+    descriptors = link.open()
+    wrap_error = with_traceback if wrap_exception else without_traceback
+    _core.run_pool_worker(*descriptors, maxtasks or 0, make_pickler, initialize, wrap_error, unsendable)
+    util.debug("pool worker exiting")
