@@ -27,6 +27,11 @@ import triga
 pytestmark = pytest.mark.usefixtures("backend")
 
 
+# Faults of asyncio's own transport that its tests here have to leave alone.
+KEEPS_VIEWS = sys.version_info >= (3, 12)  # of a queued bytearray, so that later changes of it are sent
+HAS_FAULTS_UNTIL_3_14 = (3, 12) <= sys.version_info < (3, 14)  # writelines() with empty chunks, and after the end
+
+
 class Recorder(asyncio.Protocol):
     """Writes down what it is told, and wakes who waits for a change."""
 
@@ -170,7 +175,10 @@ def test_the_transport_is_an_asyncio_transport_with_its_extra_information(run: A
     run(main)
 
 
-def test_writes_take_every_kind_of_bytes_and_refuse_others(run: Any) -> None:
+def test_writes_take_every_kind_of_bytes_and_refuse_others(backend: str, run: Any) -> None:
+    if backend == "stdlib" and HAS_FAULTS_UNTIL_3_14:
+        pytest.skip("asyncio never drains an empty chunk (gh-155888)")
+
     async def main() -> None:
         transport, protocol, far = await connected()
         for data in (b"a", bytearray(b"b"), memoryview(b"c"), memoryview(b"xdx")[1:2], b""):
@@ -189,7 +197,7 @@ def test_writes_take_every_kind_of_bytes_and_refuse_others(run: Any) -> None:
     run(main)
 
 
-def test_queued_writes_keep_their_order_and_do_not_see_later_changes(run: Any) -> None:
+def test_queued_writes_keep_their_order_and_do_not_see_later_changes(backend: str, run: Any) -> None:
     async def main() -> None:
         transport, protocol, far = await connected()
         small_buffers(far, transport.get_extra_info("socket"))
@@ -203,7 +211,8 @@ def test_queued_writes_keep_their_order_and_do_not_see_later_changes(run: Any) -
                 transport.write(bytes(piece))
             elif kind == 1:
                 transport.write(piece)
-                piece[:] = b"!" * len(piece)
+                if backend == "triga" or not KEEPS_VIEWS:
+                    piece[:] = b"!" * len(piece)
             else:
                 transport.writelines([bytes(piece[:5]), bytes(piece[5:])])
         assert transport.get_write_buffer_size() > 0
@@ -781,9 +790,11 @@ def test_more_connections_than_the_backlog_are_all_served(run: Any) -> None:
     run(main)
 
 
-def test_random_operations_end_every_transport_once(run: Any) -> None:
+def test_random_operations_end_every_transport_once(backend: str, run: Any) -> None:
     """Any sequence of calls on both ends: every protocol is told of the end exactly once, after everything else."""
     seed = 20
+    if backend == "stdlib" and HAS_FAULTS_UNTIL_3_14:
+        pytest.skip("asyncio's writelines() after the end is a TypeError")
 
     async def main() -> None:
         generator = random.Random(seed)
