@@ -41,6 +41,7 @@ void intern_names(queue_state& state) {
   intern(names.init_hook, "_init");
   intern(names.item, "item");
   intern(names.block, "block");
+  intern(names.blocking, "blocking");
   intern(names.timeout, "timeout");
   intern(names.immediate, "immediate");
   intern(names.maxsize, "maxsize");
@@ -120,8 +121,11 @@ void register_queues(pb::module_& core) {
   queue_state& state = state_of(core.ptr()).queues;
   intern_names(state);
   find_builtins(state);
-  if (!add_condition_types(core.ptr(), state) || !add_queue_types(core.ptr(), state))
+  if (!add_family_type(core.ptr(), state) || !add_condition_types(core.ptr(), state) ||
+      !add_event_type(core.ptr()) || !add_semaphore_types(core.ptr()) ||
+      !add_queue_types(core.ptr(), state)) {
     throw pb::error_already_set();
+  }
   core.def(
       "add_queue_methods", [](const pb::type& type) { add_methods(type, queue_methods); }, pb::arg("type"),
       "Gives a class that derives from _core.Queue the public methods of a queue.");

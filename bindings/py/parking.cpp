@@ -2,10 +2,13 @@
 #include "bindings/py/parking.h"
 
 #include "bindings/py/gil.h"
+#include "bindings/py/timeout.h"
 
 namespace triga::py {
 
 park_outcome parking::wait(time_point deadline) {
+  // Without a time to wait the GIL is not let go of.
+  if (deadline == already) return leave() ? park_outcome::timed_out : park_outcome::notified;
   while (!self_.notified()) {
     sync::wait_status status;
     {

@@ -40,6 +40,19 @@ bool deadline_in(PyObject* seconds, time_point& deadline) {
   return true;
 }
 
+bool wait_deadline_in(PyObject* seconds, time_point& deadline) {
+  const double value = PyFloat_AsDouble(seconds);
+  if (value == -1.0 && PyErr_Occurred() != nullptr) return false;
+#if PY_VERSION_HEX >= 0x030F0000
+  const bool none = value <= 0;
+#else
+  const bool none = !(value > 0);
+#endif
+  if (!none) return deadline_in(seconds, deadline);
+  deadline = already;
+  return true;
+}
+
 int is_negative(PyObject* number) {
   if (PyFloat_CheckExact(number)) return PyFloat_AS_DOUBLE(number) < 0 ? 1 : 0;
   const ref zero = ref::steal(PyLong_FromLong(0));

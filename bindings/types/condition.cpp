@@ -9,7 +9,9 @@
 #include "bindings/py/error.h"
 #include "bindings/py/parking.h"
 #include "bindings/py/timeout.h"
+#include "bindings/types/queue_state.h"
 #include "bindings/types/register_types.h"
+#include "runtime/trace/counters.h"
 
 namespace triga {
 namespace {
@@ -117,6 +119,7 @@ bool require_owned(PyObject* self, const char* complaint) {
 PyObject* wait_until(PyObject* self, time_point deadline) {
   condition_object& condition = as_condition(self);
   const auto& names = condition.state->names;
+  trace::count(trace::counter::sync_operations);
   park_outcome outcome;
   PyObject* saved;
   {
@@ -145,7 +148,7 @@ PyObject* condition_wait(PyObject* self, PyObject* const* arguments, Py_ssize_t 
   if (!py::sort_arguments("Condition.wait", order, 0, arguments, count, keywords, values)) return nullptr;
   if (!require_owned(self, "cannot wait on un-acquired lock")) return nullptr;
   time_point deadline = never;
-  if (values[0] != Py_None && !py::deadline_in(values[0], deadline)) return nullptr;
+  if (values[0] != Py_None && !py::wait_deadline_in(values[0], deadline)) return nullptr;
   return wait_until(self, deadline);
 }
 
@@ -175,6 +178,7 @@ PyObject* condition_notify(PyObject* self, PyObject* const* arguments, Py_ssize_
   if (!require_owned(self, "cannot notify on un-acquired lock")) return nullptr;
   const Py_ssize_t most = n != nullptr ? count_of(n) : 1;
   if (most < 0) return nullptr;
+  trace::count(trace::counter::sync_operations);
   // The list takes each waiter off before it wakes it, so what wakes meanwhile and waits again is not counted
   // twice.
   condition.waiters->notify(std::min(static_cast<std::size_t>(most), condition.waiters->size()));

@@ -5,20 +5,12 @@
 
 #include <cstdint>
 
+#include "bindings/types/class_family.h"
 #include "bindings/types/queue_state.h"
 #include "runtime/base/clock.h"
 #include "runtime/sync/wait_list.h"
 
 namespace triga {
-
-// What the queue classes of one copy of module `queue` share: the module's namespace, where exceptions are
-// looked up when they are raised, the standard class, and the Condition class of that copy's threading. A
-// class attribute.
-struct queue_family {
-  PyObject_HEAD PyObject* globals;
-  PyObject* stock;
-  PyObject* condition_class;
-};
 
 enum class queue_container : std::uint8_t { deque, list, other };
 
@@ -31,7 +23,7 @@ enum class queue_container : std::uint8_t { deque, list, other };
 // that: see queue_mutex.cpp.
 struct queue_object {
   PyObject_HEAD queue_state* state;  // of the module; the type keeps the module alive
-  queue_family* family;
+  class_family* family;
   PyObject* items;    // `queue`
   PyObject* maxsize;  // as the program gave it
   Py_ssize_t limit;   // maxsize as a number of items; 0: none; ask_python: maxsize is no int or float
@@ -89,10 +81,6 @@ PyObject* pop_heap(queue_object& queue);
 
 // The number of items in a deque or list; the container has to be one of them.
 Py_ssize_t plain_size(const queue_object& queue) noexcept;
-
-// queue_object.cpp: raises the exception that the queue's own copy of the module has under `name`; returns
-// nullptr.
-PyObject* raise_from_family(const queue_family& family, const char* name);
 
 // Method tables. Descriptors are made for each class, so that CPython's specialised calls, which ask for the
 // exact type, take them.

@@ -10,18 +10,6 @@
 
 namespace triga {
 
-PyObject* raise_from_family(const queue_family& family, const char* name) {
-  PyObject* const exception = PyDict_GetItemString(family.globals, name);
-  if (exception == nullptr) {
-    PyErr_Format(PyExc_NameError, "name '%s' is not defined", name);
-  } else if (PyExceptionClass_Check(exception)) {
-    PyErr_SetNone(exception);
-  } else {
-    PyErr_SetString(PyExc_TypeError, "exceptions must derive from BaseException");
-  }
-  return nullptr;
-}
-
 namespace {
 
 // ---- life
@@ -30,18 +18,13 @@ queue_state& state_of_queues(PyTypeObject* type) { return state_of(type).queues;
 
 PyObject* queue_new(PyTypeObject* type, PyObject*, PyObject*) {
   queue_state& state = state_of_queues(type);
-  const py::ref family =
-      py::ref::steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(type), state.names.family.get()));
+  py::ref family = py::ref::steal(family_of(type, state));
   if (!family) return nullptr;
-  if (!Py_IS_TYPE(family.get(), state.family_type.type())) {
-    PyErr_SetString(PyExc_TypeError, "the attribute _family of a queue class belongs to triga");
-    return nullptr;
-  }
   PyObject* const self = type->tp_alloc(type, 0);
   if (self == nullptr) return nullptr;
   queue_object& queue = as_queue(self);  // zeroed: the wait lists are empty, nobody holds the mutex
   queue.state = &state;
-  queue.family = reinterpret_cast<queue_family*>(Py_NewRef(family.get()));
+  queue.family = reinterpret_cast<class_family*>(family.release());
   return self;
 }
 
@@ -259,67 +242,11 @@ PyType_Spec queue_spec = {
     .slots = queue_slots,
 };
 
-// ---- family
-
-queue_family& as_family(PyObject* self) { return *reinterpret_cast<queue_family*>(self); }
-
-PyObject* family_new(PyTypeObject* type, PyObject* arguments, PyObject*) {
-  PyObject *globals = nullptr, *stock = nullptr, *condition_class = nullptr;
-  if (!PyArg_ParseTuple(arguments, "O!OO:QueueFamily", &PyDict_Type, &globals, &stock, &condition_class)) {
-    return nullptr;
-  }
-  PyObject* const self = type->tp_alloc(type, 0);
-  if (self == nullptr) return nullptr;
-  as_family(self).globals = Py_NewRef(globals);
-  as_family(self).stock = Py_NewRef(stock);
-  as_family(self).condition_class = Py_NewRef(condition_class);
-  return self;
-}
-
-int family_traverse(PyObject* self, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(self));
-  Py_VISIT(as_family(self).globals);
-  Py_VISIT(as_family(self).stock);
-  Py_VISIT(as_family(self).condition_class);
-  return 0;
-}
-
-// No tp_clear: the cycles that it is part of (module, class, family) are broken at the classes, so that a
-// queue never meets a family without its parts.
-void family_dealloc(PyObject* self) {
-  PyTypeObject* const type = Py_TYPE(self);
-  PyObject_GC_UnTrack(self);
-  Py_DECREF(as_family(self).globals);
-  Py_DECREF(as_family(self).stock);
-  Py_DECREF(as_family(self).condition_class);
-  type->tp_free(self);
-  Py_DECREF(type);
-}
-
-PyType_Slot family_slots[] = {
-    {Py_tp_doc, const_cast<char*>("QueueFamily(globals, stock, condition_class)\n--\n\n"
-                                  "What the queue classes of one copy of module queue share.")},
-    {Py_tp_new, reinterpret_cast<void*>(family_new)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(family_dealloc)},
-    {Py_tp_traverse, reinterpret_cast<void*>(family_traverse)},
-    {0, nullptr},
-};
-
-PyType_Spec family_spec = {
-    .name = "triga._core.QueueFamily",
-    .basicsize = sizeof(queue_family),
-    .itemsize = 0,
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = family_slots,
-};
-
 }  // namespace
 
 bool add_queue_types(PyObject* module, queue_state& state) {
   state.queue_type = py::ref::steal(PyType_FromModuleAndSpec(module, &queue_spec, nullptr));
-  state.family_type = py::ref::steal(PyType_FromModuleAndSpec(module, &family_spec, nullptr));
-  return state.queue_type && state.family_type && PyModule_AddType(module, state.queue_type.type()) == 0 &&
-         PyModule_AddType(module, state.family_type.type()) == 0;
+  return state.queue_type && PyModule_AddType(module, state.queue_type.type()) == 0;
 }
 
 }  // namespace triga

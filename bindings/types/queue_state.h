@@ -30,7 +30,7 @@ struct queue_verdict {
 // The queue types' share of the module state.
 struct queue_state {
   py::ref queue_type;      // _core.Queue
-  py::ref family_type;     // _core.QueueFamily
+  py::ref family_type;     // _core.ClassFamily
   py::ref condition_type;  // _core.Condition
   py::ref waiters_type;    // _core.Waiters
   py::ref deque_type;      // collections.deque
@@ -44,7 +44,7 @@ struct queue_state {
 
   struct {
     py::ref put, get, put_hook, get_hook, qsize_hook, init_hook;
-    py::ref item, block, timeout, immediate, maxsize, queue;
+    py::ref item, block, blocking, timeout, immediate, maxsize, queue;
     py::ref append, popleft, pop, acquire, release, locked;
     py::ref mutex, not_empty, not_full, all_tasks_done, unfinished_tasks, is_shutdown;
     py::ref heappush, heappop, family;

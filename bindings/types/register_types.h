@@ -8,8 +8,11 @@ namespace triga {
 
 struct queue_state;
 
+bool add_family_type(PyObject* module, queue_state& state);
 bool add_queue_types(PyObject* module, queue_state& state);
 bool add_condition_types(PyObject* module, queue_state& state);
+bool add_event_type(PyObject* module);
+bool add_semaphore_types(PyObject* module);
 
 // A new type _queue.SimpleQueue, for one copy of module _queue. A new reference.
 PyObject* new_simple_queue_type(PyObject* module);

@@ -3,7 +3,7 @@
 //
 // All members are guarded by the GIL, which no method lets go of between its first look and its last change,
 // so put() is re-entrant from a destructor or a signal handler. A type is made for each copy of module _queue
-// (or queue, where _queue is missing); it has a QueueFamily, where Empty is looked up.
+// (or queue, where _queue is missing); it has a ClassFamily, where Empty is looked up.
 #include <Python.h>
 #include <structmember.h>
 
@@ -13,7 +13,7 @@
 #include "bindings/py/arguments.h"
 #include "bindings/py/parking.h"
 #include "bindings/py/timeout.h"
-#include "bindings/types/queue.h"
+#include "bindings/types/class_family.h"
 #include "bindings/types/register_types.h"
 #include "runtime/base/ring.h"
 #include "runtime/trace/counters.h"
@@ -83,13 +83,9 @@ PyObject* take(simple_queue_object& queue) {
 
 PyObject* raise_empty(PyObject* self) {
   const queue_state& state = state_of(Py_TYPE(self)).queues;
-  const py::ref family = py::ref::steal(PyObject_GetAttr(self, state.names.family.get()));
+  const py::ref family = py::ref::steal(family_of(Py_TYPE(self), state));
   if (!family) return nullptr;
-  if (!Py_IS_TYPE(family.get(), state.family_type.type())) {
-    PyErr_SetString(PyExc_TypeError, "the attribute _family of a queue class belongs to triga");
-    return nullptr;
-  }
-  return raise_from_family(*reinterpret_cast<queue_family*>(family.get()), "Empty");
+  return raise_from_family(*reinterpret_cast<class_family*>(family.get()), "Empty");
 }
 
 // The deadline that block and timeout mean. False with an exception.

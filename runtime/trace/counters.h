@@ -17,6 +17,7 @@ enum class counter : std::size_t {
   wakes,              // parked threads woken by a futex call
   wakes_saved,        // submits that needed no wake
   queue_operations,   // put and get on a native queue
+  sync_operations,    // operations on threading's native Condition, Event and semaphores
   processes_spawned,  // child processes started
   processes_reused,   // starts served by a warm process
   processes_died,     // child processes that ended by a signal or while they held work
@@ -37,18 +38,28 @@ enum class counter : std::size_t {
 
 inline constexpr std::size_t counter_count = static_cast<std::size_t>(counter::count_);
 
-inline constexpr std::array<std::string_view, counter_count> counter_names = {
-    "threads_started",   "threads_reused",
-    "tasks_run",         "wakes",
-    "wakes_saved",       "queue_operations",
-    "processes_spawned", "processes_reused",
-    "processes_died",    "process_tasks_run",
-    "messages_sent",     "messages_received",
-    "message_bytes",     "loop_iterations",
-    "callbacks_run",     "timers_scheduled",
-    "timers_fired",      "polls",
-    "descriptor_events", "bytes_read",
-    "bytes_written"};
+inline constexpr std::array<std::string_view, counter_count> counter_names = {"threads_started",
+                                                                              "threads_reused",
+                                                                              "tasks_run",
+                                                                              "wakes",
+                                                                              "wakes_saved",
+                                                                              "queue_operations",
+                                                                              "sync_operations",
+                                                                              "processes_spawned",
+                                                                              "processes_reused",
+                                                                              "processes_died",
+                                                                              "process_tasks_run",
+                                                                              "messages_sent",
+                                                                              "messages_received",
+                                                                              "message_bytes",
+                                                                              "loop_iterations",
+                                                                              "callbacks_run",
+                                                                              "timers_scheduled",
+                                                                              "timers_fired",
+                                                                              "polls",
+                                                                              "descriptor_events",
+                                                                              "bytes_read",
+                                                                              "bytes_written"};
 
 using counter_values = std::array<std::uint64_t, counter_count>;
 

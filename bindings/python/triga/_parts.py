@@ -18,6 +18,7 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
         "concurrent.futures": "triga._threads.futures:patch_package",
         "concurrent.futures._base": "triga._threads.futures:patch_base",
         "concurrent.futures.thread": "triga._threads.executor:patch_thread_module",
+        "threading": "triga._threads.synchronisation:patch_threading",
     },
     "processes": {
         "multiprocessing.popen_fork": "triga._processes.start:patch_popen_fork",

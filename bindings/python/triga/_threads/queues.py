@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from triga._patch import Replace
 
 
-def _native_class(stock: type, bases: tuple[type, ...], order: str, family: _core.QueueFamily) -> type:
+def _native_class(stock: type, bases: tuple[type, ...], order: str, family: _core.ClassFamily) -> type:
     namespace = {
         "__module__": stock.__module__,
         "__qualname__": stock.__qualname__,
@@ -35,7 +35,7 @@ def _native_class(stock: type, bases: tuple[type, ...], order: str, family: _cor
 def _simple_queue(module: ModuleType) -> type:
     native = _core.new_simple_queue_type(_core)
     native.__module__ = module.SimpleQueue.__module__
-    native._family = _core.QueueFamily(vars(module), module.SimpleQueue, None)  # type: ignore[attr-defined]
+    native._family = _core.ClassFamily(vars(module), module.SimpleQueue, None)  # type: ignore[attr-defined]
     return native
 
 
@@ -47,15 +47,15 @@ def patch__queue(module: ModuleType, replace: Replace) -> None:
 def patch_queue(module: Any, replace: Replace) -> None:
     """Puts the native classes into a copy of module ``queue``."""
     condition = condition_class(module.threading)
-    family = _core.QueueFamily(vars(module), module.Queue, condition)
+    family = _core.ClassFamily(vars(module), module.Queue, condition)
     queue = _native_class(module.Queue, (_core.Queue, module.Queue), "fifo", family)
     _core.add_queue_methods(queue)
     for name, order in (("LifoQueue", "lifo"), ("PriorityQueue", "priority")):
         stock = getattr(module, name)
-        native_family = _core.QueueFamily(vars(module), stock, condition)
+        native_family = _core.ClassFamily(vars(module), stock, condition)
         replace(module, name, _native_class(stock, (queue, stock), order, native_family))
     replace(module, "Queue", queue)
-    if isinstance(getattr(module.SimpleQueue, "_family", None), _core.QueueFamily):
+    if isinstance(getattr(module.SimpleQueue, "_family", None), _core.ClassFamily):
         return
     # This copy was imported before _queue was patched, or has no _queue (then SimpleQueue is a class in Python).
     twin = sys.modules.get("_queue")
