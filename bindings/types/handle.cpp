@@ -8,12 +8,25 @@
 
 #include "bindings/module_state.h"
 #include "bindings/py/raised.h"
+#include "bindings/types/loop.h"
 
 namespace triga::handles {
 namespace {
 
-state& state_of_handle(PyObject* handle) noexcept {
-  return triga::state_of(static_cast<PyObject*>(PyType_GetModule(Py_TYPE(handle)))).loop.handles;
+enum class kind { plain, timer, thread_safe };
+
+loops::state& state_of_loops(PyObject* handle) noexcept {
+  return triga::state_of(static_cast<PyObject*>(PyType_GetModule(Py_TYPE(handle)))).loop;
+}
+
+state& state_of_handle(PyObject* handle) noexcept { return state_of_loops(handle).handles; }
+
+// The loop of a handle if it is one of triga's with nothing overridden, so that its fields can be used
+// directly.
+PyObject* plain_loop_of(PyObject* handle) noexcept {
+  loops::state& types = state_of_loops(handle);
+  PyObject* loop = slot(handle, types.handles.slots.loop);
+  return reinterpret_cast<PyObject*>(Py_TYPE(loop)) == types.native_class.get() ? loop : nullptr;
 }
 
 // Gives the exception that is set to triga._loop.reports, which tells the loop's exception handler.
@@ -33,7 +46,6 @@ void set_slot(PyObject* handle, Py_ssize_t offset, PyObject* value) noexcept {
 }
 
 // ---- making
-// --------------------------------------------------------------------------------------------------------
 
 PyObject* pack(PyObject* const* args, Py_ssize_t count) {
   PyObject* tuple = PyTuple_New(count);  // the empty one is a singleton
@@ -63,16 +75,23 @@ bool fill(const layout& slots, PyObject* handle, PyObject* loop, PyObject* callb
 }
 
 // ---- a handle's own methods
-// ----------------------------------------------------------------------------------------
+
+// Of the handle's loop: 0 or 1, or -1 with an exception set.
+int in_debug_mode(const state& types, PyObject* handle) {
+  if (PyObject* loop = plain_loop_of(handle)) return loops::fields(loop).debug;
+  const py::ref debug =
+      py::ref::steal(PyObject_CallMethod(slot(handle, types.slots.loop), "get_debug", nullptr));
+  return debug ? PyObject_IsTrue(debug.get()) : -1;
+}
 
 // Handle.cancel() without the notice to the loop that TimerHandle adds.
 bool cancel_plain(const state& types, PyObject* handle) {
   const layout& slots = types.slots;
   set_slot(handle, slots.cancelled, Py_True);
-  py::ref debug = py::ref::steal(PyObject_CallMethod(slot(handle, slots.loop), "get_debug", nullptr));
-  if (!debug) return false;
-  if (PyObject_IsTrue(debug.get()) == 1) {
-    py::ref text = py::ref::steal(PyObject_Repr(handle));
+  const int debug = in_debug_mode(types, handle);
+  if (debug < 0) return false;
+  if (debug == 1) {
+    const py::ref text = py::ref::steal(PyObject_Repr(handle));
     if (!text) return false;
     set_slot(handle, slots.repr, text.get());
   }
@@ -90,9 +109,13 @@ PyObject* handle_cancel(PyObject* self, PyObject*) {
 PyObject* timer_cancel(PyObject* self, PyObject*) {
   const state& types = state_of_handle(self);
   if (is_cancelled(types, self)) Py_RETURN_NONE;
-  py::ref told =
-      py::ref::steal(PyObject_CallMethod(slot(self, types.slots.loop), "_timer_handle_cancelled", "O", self));
-  if (!told || !cancel_plain(types, self)) return nullptr;
+  if (PyObject* loop = plain_loop_of(self)) {
+    if (slot(self, types.slots.scheduled) == Py_True) loops::core_of(loop).loop().note_timer_cancelled();
+  } else if (!py::ref::steal(
+                 PyObject_CallMethod(slot(self, types.slots.loop), "_timer_handle_cancelled", "O", self))) {
+    return nullptr;
+  }
+  if (!cancel_plain(types, self)) return nullptr;
   Py_RETURN_NONE;
 }
 
@@ -100,50 +123,77 @@ PyObject* handle_cancelled(PyObject* self, PyObject*) {
   return new_ref_or_none(slot(self, state_of_handle(self).slots.cancelled));
 }
 
+// ---- handles that other threads may cancel
+
+PyObject* lock_of(PyObject* self) {
+  state& types = state_of_handle(self);
+  PyObject*& lock = slot(self, types.slots.lock);
+  if (lock == nullptr) lock = PyObject_CallNoArgs(types.new_lock.get());
+  return lock;
+}
+
+// asyncio's own method of the name, which takes the lock.
+PyObject* by_asyncio(PyObject* self, const char* method) {
+  if (lock_of(self) == nullptr) return nullptr;
+  return PyObject_CallMethod(state_of_handle(self).thread_safe_base.get(), method, "O", self);
+}
+
+PyObject* thread_safe_cancel(PyObject* self, PyObject*) { return by_asyncio(self, "cancel"); }
+PyObject* thread_safe_cancelled(PyObject* self, PyObject*) { return by_asyncio(self, "cancelled"); }
+PyObject* thread_safe_run(PyObject* self, PyObject*) { return by_asyncio(self, "_run"); }
+PyObject* thread_safe_lock(PyObject* self, void*) { return Py_XNewRef(lock_of(self)); }
+
 PyObject* handle_run(PyObject* self, PyObject*) {
   if (!run(state_of_handle(self), self)) return nullptr;
   Py_RETURN_NONE;
 }
 
 // ---- life
-// ----------------------------------------------------------------------------------------------------------
 
-template <class Each>
-int each_slot(const layout& slots, bool timer, Each each) {
+template <kind Kind, class Each>
+int each_slot(const layout& slots, Each each) {
   for (const Py_ssize_t offset : {slots.callback, slots.args, slots.context, slots.loop, slots.cancelled,
                                   slots.source_traceback, slots.repr}) {
     if (const int stop = each(offset); stop != 0) return stop;
   }
-  if (!timer) return 0;
-  if (const int stop = each(slots.when); stop != 0) return stop;
-  return each(slots.scheduled);
+  if constexpr (Kind == kind::timer) {
+    if (const int stop = each(slots.when); stop != 0) return stop;
+    return each(slots.scheduled);
+  }
+  return Kind == kind::thread_safe ? each(slots.lock) : 0;
 }
 
-template <bool Timer>
+template <kind Kind>
+free_list& free_memory(state& types) noexcept {
+  if constexpr (Kind == kind::timer) return types.free_timers;
+  return Kind == kind::thread_safe ? types.free_thread_safe : types.free_handles;
+}
+
+template <kind Kind>
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
-  return each_slot(state_of_handle(self).slots, Timer, [&](Py_ssize_t offset) {
+  return each_slot<Kind>(state_of_handle(self).slots, [&](Py_ssize_t offset) {
     Py_VISIT(slot(self, offset));
     return 0;
   });
 }
 
-template <bool Timer>
+template <kind Kind>
 int clear(PyObject* self) {
-  return each_slot(state_of_handle(self).slots, Timer, [&](Py_ssize_t offset) {
+  return each_slot<Kind>(state_of_handle(self).slots, [&](Py_ssize_t offset) {
     Py_CLEAR(slot(self, offset));
     return 0;
   });
 }
 
-template <bool Timer>
+template <kind Kind>
 void dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   state& types = state_of_handle(self);
   PyObject_GC_UnTrack(self);
   PyObject_ClearWeakRefs(self);
-  clear<Timer>(self);
-  if (!(Timer ? types.free_timers : types.free_handles).put(self)) type->tp_free(self);
+  clear<Kind>(self);
+  if (!free_memory<Kind>(types).put(self)) type->tp_free(self);
   Py_DECREF(type);  // an instance of a heap type owns a reference to it
 }
 
@@ -161,13 +211,22 @@ PyMethodDef timer_methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-template <bool Timer>
+PyMethodDef thread_safe_methods[] = {
+    {"cancel", thread_safe_cancel, METH_NOARGS, "Cancels the callback, from any thread: it will not run."},
+    {"cancelled", thread_safe_cancelled, METH_NOARGS, "True if the callback was cancelled."},
+    {"_run", thread_safe_run, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+template <kind Kind>
 PyType_Slot* slots_of(PyMethodDef* methods) {
+  static PyGetSetDef lock[] = {{"_lock", thread_safe_lock, nullptr, nullptr, nullptr}, {}};
   static PyType_Slot slots[] = {
       {Py_tp_methods, nullptr},
-      {Py_tp_traverse, reinterpret_cast<void*>(traverse<Timer>)},
-      {Py_tp_clear, reinterpret_cast<void*>(clear<Timer>)},
-      {Py_tp_dealloc, reinterpret_cast<void*>(dealloc<Timer>)},
+      {Py_tp_getset, Kind == kind::thread_safe ? lock : lock + 1},
+      {Py_tp_traverse, reinterpret_cast<void*>(traverse<Kind>)},
+      {Py_tp_clear, reinterpret_cast<void*>(clear<Kind>)},
+      {Py_tp_dealloc, reinterpret_cast<void*>(dealloc<Kind>)},
       {0, nullptr},
   };
   slots[0].pfunc = methods;
@@ -175,7 +234,6 @@ PyType_Slot* slots_of(PyMethodDef* methods) {
 }
 
 // ---- the types
-// -----------------------------------------------------------------------------------------------------
 
 [[noreturn]] void refuse(const char* what) {
   PyErr_Format(PyExc_RuntimeError, "this asyncio is unlike any that triga knows: %s", what);
@@ -189,7 +247,7 @@ Py_ssize_t offset_of(PyObject* type, const char* name) {
   return reinterpret_cast<PyMemberDescrObject*>(member.get())->d_member->offset;
 }
 
-layout layout_of(PyObject* handle, PyObject* timer) {
+layout layout_of(PyObject* handle, PyObject* timer, PyObject* thread_safe) {
   return {.callback = offset_of(handle, "_callback"),
           .args = offset_of(handle, "_args"),
           .cancelled = offset_of(handle, "_cancelled"),
@@ -198,7 +256,8 @@ layout layout_of(PyObject* handle, PyObject* timer) {
           .repr = offset_of(handle, "_repr"),
           .context = offset_of(handle, "_context"),
           .scheduled = offset_of(timer, "_scheduled"),
-          .when = offset_of(timer, "_when")};
+          .when = offset_of(timer, "_when"),
+          .lock = thread_safe != Py_None ? offset_of(thread_safe, "_lock") : 0};
 }
 
 py::ref make_type(PyObject* core, PyObject* base, const char* name, PyType_Slot* slots) {
@@ -227,6 +286,9 @@ void free_list::close() noexcept {
 int state::traverse(visitproc visit, void* arg) const {
   Py_VISIT(handle.get());
   Py_VISIT(timer.get());
+  Py_VISIT(thread_safe.get());
+  Py_VISIT(thread_safe_base.get());
+  Py_VISIT(new_lock.get());
   Py_VISIT(report_failure.get());
   Py_VISIT(extract_stack.get());
   return 0;
@@ -235,20 +297,31 @@ int state::traverse(visitproc visit, void* arg) const {
 void state::clear() {
   free_handles.close();
   free_timers.close();
+  free_thread_safe.close();
   handle.reset();
   timer.reset();
+  thread_safe.reset();
+  thread_safe_base.reset();
+  new_lock.reset();
   report_failure.reset();
   extract_stack.reset();
 }
 
-void make_types(PyObject* core, PyObject* handle, PyObject* timer) {
+void make_types(PyObject* core, PyObject* handle, PyObject* timer, PyObject* thread_safe) {
   state& types = triga::state_of(core).loop.handles;
-  const layout found = layout_of(handle, timer);
+  const layout found = layout_of(handle, timer, thread_safe);
   if (types.handle && found != types.slots) refuse("two copies of it differ");
   types.slots = found;
   // Handles of an earlier copy of asyncio keep their type; memory on the free lists may be of its size only.
-  types.handle = make_type(core, handle, "asyncio.events.Handle", slots_of<false>(handle_methods));
-  types.timer = make_type(core, timer, "asyncio.events.TimerHandle", slots_of<true>(timer_methods));
+  types.handle = make_type(core, handle, "asyncio.events.Handle", slots_of<kind::plain>(handle_methods));
+  types.timer = make_type(core, timer, "asyncio.events.TimerHandle", slots_of<kind::timer>(timer_methods));
+  if (thread_safe == Py_None) return;
+  types.thread_safe = make_type(core, thread_safe, "asyncio.events._ThreadSafeHandle",
+                                slots_of<kind::thread_safe>(thread_safe_methods));
+  types.thread_safe_base = py::ref::borrow(thread_safe);
+  const py::ref threading = py::ref::steal(PyImport_ImportModule("threading"));
+  if (threading) types.new_lock = py::ref::steal(PyObject_GetAttrString(threading.get(), "RLock"));
+  if (!types.new_lock) throw pybind11::error_already_set();
 }
 
 PyObject* make(state& types, PyObject* loop, PyObject* callback, PyObject* const* args, Py_ssize_t count,
@@ -266,6 +339,15 @@ PyObject* make_timer(state& types, PyObject* loop, PyObject* when, PyObject* cal
   if (handle == nullptr) return nullptr;
   slot(handle, types.slots.when) = Py_NewRef(when);
   slot(handle, types.slots.scheduled) = Py_NewRef(Py_True);
+  if (fill(types.slots, handle, loop, callback, args, count, context)) return handle;
+  Py_DECREF(handle);
+  return nullptr;
+}
+
+PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyObject* const* args,
+                           Py_ssize_t count, PyObject* context) {
+  PyObject* handle = allocate(types.thread_safe.type(), types.free_thread_safe);
+  if (handle == nullptr) return nullptr;
   if (fill(types.slots, handle, loop, callback, args, count, context)) return handle;
   Py_DECREF(handle);
   return nullptr;
@@ -290,6 +372,10 @@ bool set_source_traceback(state& types, PyObject* handle) {
 
 bool run(state& types, PyObject* handle) {
   const layout& slots = types.slots;
+  // Somebody else may cancel it from another thread meanwhile, and must wait for the callback to end.
+  if (Py_REFCNT(handle) > 1 && Py_IS_TYPE(handle, types.thread_safe.type())) {
+    return static_cast<bool>(py::ref::steal(by_asyncio(handle, "_run")));
+  }
   // A reference of our own to each: the callback may cancel its handle, which empties the slots.
   const py::ref context = py::ref::borrow(slot(handle, slots.context));
   const py::ref callback = py::ref::borrow(slot(handle, slots.callback));

@@ -27,6 +27,7 @@ struct layout {
   Py_ssize_t context = 0;
   Py_ssize_t scheduled = 0;  // TimerHandle only, as is `when`
   Py_ssize_t when = 0;
+  Py_ssize_t lock = 0;  // _ThreadSafeHandle only, which is 3.14's and later
 
   bool operator==(const layout&) const = default;
 };
@@ -53,9 +54,13 @@ class free_list {
 struct state {
   py::ref handle;  // the native types
   py::ref timer;
+  py::ref thread_safe;       // null before 3.14, as is its base
+  py::ref thread_safe_base;  // asyncio's own, whose methods do what needs the lock
+  py::ref new_lock;          // threading.RLock
   layout slots;
   free_list free_handles;
   free_list free_timers;
+  free_list free_thread_safe;
   py::ref report_failure;  // triga._loop.reports.callback_failed
   py::ref extract_stack;   // asyncio.format_helpers.extract_stack
 
@@ -63,8 +68,8 @@ struct state {
   void clear();
 };
 
-// Makes the native types under asyncio's own. Throws pybind11::error_already_set.
-void make_types(PyObject* core, PyObject* handle, PyObject* timer);
+// Makes the native types under asyncio's own; `thread_safe` may be None. Throws pybind11::error_already_set.
+void make_types(PyObject* core, PyObject* handle, PyObject* timer, PyObject* thread_safe);
 
 [[nodiscard]] inline PyObject*& slot(PyObject* handle, Py_ssize_t offset) noexcept {
   return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(handle) + offset);
@@ -85,7 +90,7 @@ PyObject* make_timer(state& types, PyObject* loop, PyObject* when, PyObject* cal
 // Is `handle` of one of the native types, and so readable by its slots?
 [[nodiscard]] inline bool is_native(const state& types, PyObject* handle) noexcept {
   const auto* type = reinterpret_cast<PyObject*>(Py_TYPE(handle));
-  return type == types.handle.get() || type == types.timer.get();
+  return type == types.handle.get() || type == types.timer.get() || type == types.thread_safe.get();
 }
 
 // Pending handles are many and short-lived, and collections that look at them all are half of the price of a
@@ -93,6 +98,12 @@ PyObject* make_timer(state& types, PyObject* loop, PyObject* when, PyObject* cal
 inline void track(PyObject* handle) {
   if (PyObject_GC_IsTracked(handle) == 0) PyObject_GC_Track(handle);
 }
+
+// For 3.14's call_soon_threadsafe(): cancel() and cancelled() from another thread block while the callback
+// runs. asyncio makes and takes a lock for every such handle; here the lock is made when somebody could use
+// it: at the first call of those methods, or when the handle is run while somebody else still holds it.
+PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyObject* const* args,
+                           Py_ssize_t count, PyObject* context);
 
 // For the loop's tp_traverse: a queued handle is visited like any object if it is tracked, or through to what
 // it refers to if it is the queue's alone.

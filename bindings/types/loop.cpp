@@ -119,30 +119,30 @@ py::ref make_base(PyObject* module) {
 void bind_asyncio(PyObject* module, const pybind11::kwargs& given) {
   state& types = triga::state_of(module).loop;
   const auto take = [&](const char* name) { return py::ref::borrow(given[name].ptr()); };
-  handles::make_types(module, given["handle"].ptr(), given["timer_handle"].ptr());
+  handles::make_types(module, given["handle"].ptr(), given["timer_handle"].ptr(),
+                      given["thread_safe_handle"].ptr());
   types.handles.report_failure = take("callback_failed");
   types.handles.extract_stack = take("extract_stack");
   types.report_slow = take("callback_was_slow");
   types.future_class = take("future");
   types.task_class = take("task");
   types.stock_create_task = take("create_task");
-  types.thread_safe_handle = take("thread_safe_handle");
-  if (types.thread_safe_handle.get() == Py_None) types.thread_safe_handle.reset();
+  types.context_name = py::ref::steal(PyUnicode_InternFromString("context"));
 }
 
 }  // namespace
 
 int state::traverse(visitproc visit, void* arg) const {
-  for (const py::ref* each : {&base, &native_class, &future_class, &task_class, &stock_create_task,
-                              &thread_safe_handle, &report_slow}) {
+  for (const py::ref* each :
+       {&base, &native_class, &future_class, &task_class, &stock_create_task, &context_name, &report_slow}) {
     Py_VISIT(each->get());
   }
   return handles.traverse(visit, arg);
 }
 
 void state::clear() {
-  for (py::ref* each : {&base, &native_class, &future_class, &task_class, &stock_create_task,
-                        &thread_safe_handle, &report_slow}) {
+  for (py::ref* each :
+       {&base, &native_class, &future_class, &task_class, &stock_create_task, &context_name, &report_slow}) {
     each->reset();
   }
   handles.clear();

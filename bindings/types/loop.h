@@ -35,9 +35,9 @@ struct state {
   py::ref native_class;  // the Python class on it: an instance of exactly this has no overridden method
   py::ref future_class;  // asyncio.Future and asyncio.Task as they were when asyncio was imported
   py::ref task_class;
-  py::ref stock_create_task;   // BaseEventLoop.create_task, for what the fast path leaves alone
-  py::ref thread_safe_handle;  // asyncio.events._ThreadSafeHandle; null before 3.14
-  py::ref report_slow;         // triga._loop.reports.callback_was_slow
+  py::ref stock_create_task;  // BaseEventLoop.create_task, for what the fast path leaves alone
+  py::ref context_name;       // "context", interned
+  py::ref report_slow;        // triga._loop.reports.callback_was_slow
   handles::state handles;
 
   int traverse(visitproc visit_one, void* argument) const;

@@ -19,12 +19,10 @@ struct callback_arguments {
   PyObject* context;
 };
 
-bool is_context(PyObject* name) noexcept { return PyUnicode_CompareWithASCIIString(name, "context") == 0; }
-
 // Takes the vectorcall arguments apart; `before` positional ones precede the callback. False with TypeError
 // set.
-bool parse(const char* method, Py_ssize_t before, PyObject* const* args, Py_ssize_t count, PyObject* names,
-           callback_arguments& into) {
+bool parse(PyObject* self, const char* method, Py_ssize_t before, PyObject* const* args, Py_ssize_t count,
+           PyObject* names, callback_arguments& into) {
   if (count < before + 1) {
     PyErr_Format(PyExc_TypeError, "%s() missing 1 required positional argument: 'callback'", method);
     return false;
@@ -34,7 +32,9 @@ bool parse(const char* method, Py_ssize_t before, PyObject* const* args, Py_ssiz
   if (names == nullptr) return true;
   for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(names); ++at) {
     PyObject* name = PyTuple_GET_ITEM(names, at);
-    if (!is_context(name)) {
+    // A name in source code and in _asyncio is interned, so the same object.
+    if (name != core_of(self).types().context_name.get() &&
+        PyUnicode_CompareWithASCIIString(name, "context") != 0) {
       PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", method, name);
       return false;
     }
@@ -53,12 +53,12 @@ bool note_origin(PyObject* self, PyObject* handle) {
 }
 
 // ---- callbacks
-// -----------------------------------------------------------------------------------------------------
 
-PyObject* queue_callback(PyObject* self, const callback_arguments& given) {
+using maker = PyObject* (*)(handles::state&, PyObject*, PyObject*, PyObject* const*, Py_ssize_t, PyObject*);
+
+PyObject* queue_callback(PyObject* self, const callback_arguments& given, maker make) {
   core& loop = core_of(self);
-  PyObject* handle =
-      handles::make(loop.handles(), self, given.callback, given.args, given.count, given.context);
+  PyObject* handle = make(loop.handles(), self, given.callback, given.args, given.count, given.context);
   if (handle == nullptr) return nullptr;
   if (!note_origin(self, handle)) {
     Py_DECREF(handle);
@@ -71,42 +71,27 @@ PyObject* queue_callback(PyObject* self, const callback_arguments& given) {
 
 PyObject* call_soon(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   callback_arguments given;
-  if (!parse("call_soon", 0, args, count, names, given) || !check_open(self) ||
+  if (!parse(self, "call_soon", 0, args, count, names, given) || !check_open(self) ||
       !check_in_debug_mode(self, given.callback, "call_soon", false)) {
     return nullptr;
   }
-  return queue_callback(self, given);
-}
-
-// 3.14 and later promise a handle whose cancel() may be called from any thread while it runs.
-PyObject* queue_thread_safe(PyObject* self, const callback_arguments& given) {
-  core& loop = core_of(self);
-  const py::ref tuple = py::ref::steal(PyTuple_New(given.count));
-  if (!tuple) return nullptr;
-  for (Py_ssize_t at = 0; at < given.count; ++at)
-    PyTuple_SET_ITEM(tuple.get(), at, Py_NewRef(given.args[at]));
-  PyObject* handle =
-      PyObject_CallFunctionObjArgs(loop.types().thread_safe_handle.get(), given.callback, tuple.get(), self,
-                                   given.context != nullptr ? given.context : Py_None, nullptr);
-  if (handle != nullptr) loop.queue(Py_NewRef(handle));
-  return handle;
+  return queue_callback(self, given, handles::make);
 }
 
 PyObject* call_soon_threadsafe(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   callback_arguments given;
-  if (!parse("call_soon_threadsafe", 0, args, count, names, given) || !check_open(self) ||
+  if (!parse(self, "call_soon_threadsafe", 0, args, count, names, given) || !check_open(self) ||
       !check_in_debug_mode(self, given.callback, "call_soon_threadsafe", true)) {
     return nullptr;
   }
   core& loop = core_of(self);
   PyObject* handle =
-      loop.types().thread_safe_handle ? queue_thread_safe(self, given) : queue_callback(self, given);
+      queue_callback(self, given, loop.handles().thread_safe ? handles::make_thread_safe : handles::make);
   loop.loop().wake();
   return handle;
 }
 
 // ---- timers
-// --------------------------------------------------------------------------------------------------------
 
 double seconds_now() noexcept {
   return std::chrono::duration<double>(monotonic_clock::now().time_since_epoch()).count();
@@ -138,7 +123,7 @@ PyObject* schedule(PyObject* self, PyObject* when, const callback_arguments& giv
 
 PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   callback_arguments given;
-  if (!parse("call_at", 1, args, count, names, given)) return nullptr;
+  if (!parse(self, "call_at", 1, args, count, names, given)) return nullptr;
   if (args[0] == Py_None) return PyErr_Format(PyExc_TypeError, "when cannot be None");
   if (!check_open(self) || !check_in_debug_mode(self, given.callback, "call_at", false)) return nullptr;
   return schedule(self, args[0], given);
@@ -156,7 +141,7 @@ py::ref time_after(PyObject* self, PyObject* delay) {
 
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   callback_arguments given;
-  if (!parse("call_later", 1, args, count, names, given)) return nullptr;
+  if (!parse(self, "call_later", 1, args, count, names, given)) return nullptr;
   if (args[0] == Py_None) return PyErr_Format(PyExc_TypeError, "delay must not be None");
   const py::ref when = time_after(self, args[0]);
   if (!when) return nullptr;
@@ -201,7 +186,6 @@ PyObject* write_to_self(PyObject* self, PyObject*) {
 }
 
 // ---- futures and tasks
-// ---------------------------------------------------------------------------------------------
 
 PyObject* keyword_of(PyObject* self) {
   loop_object& loop = fields(self);
