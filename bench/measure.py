@@ -6,16 +6,19 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any
 
 from bench.rows import Echo, Floor, Row
 
 PROGRAMS = Path(__file__).parent / "programs"
+SAMPLES = Path(__file__).parent.parent / "pysamples"
 TIME_LIMIT = 120  # seconds for one run of one arm; the longest takes a few
 UNITS = {"us": 1e6, "ms": 1e3, "us CPU": 1e6}
 
@@ -51,6 +54,10 @@ class Bench:
         if row.echo is not None:
             command = [self.python, str(PROGRAMS / "echo_server.py"), server_kind(row.echo), arm]
             return sample_of(row.unit, self.load(row.echo, command, self.environment(arm)))
+        if row.program == "pysamples":
+            return sample_of(
+                row.unit, whole_program([self.python, str(SAMPLES / f"{row.name}.py")], self.environment(arm))
+            )
         # Another project's pool needs a program of its own; another loop comes into the same one.
         program = "process_peers" if row.program == "processes" and arm in row.peers else row.program
         command = [self.python, str(PROGRAMS / f"{program}.py"), row.name, str(self.scale), arm]
@@ -110,7 +117,16 @@ def end_session(process: subprocess.Popen[Any]) -> None:
 
 
 def last_line(command: list[str], environment: Mapping[str, str]) -> dict[str, float]:
-    """Runs the command in a session of its own and parses the last line that it prints. Raises Failed."""
+    """Runs the command and parses the last line that it prints. Raises Failed."""
+    lines = run_to_end(command, environment)
+    if not lines:
+        raise Failed("nothing printed")
+    answer: dict[str, float] = json.loads(lines[-1])
+    return answer
+
+
+def run_to_end(command: list[str], environment: Mapping[str, str]) -> list[str]:
+    """Runs the command in a session of its own and returns the lines that it printed. Raises Failed."""
     # Files, not pipes: a helper process that outlives the run must not keep us reading.
     with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=errors, start_new_session=True)
@@ -120,11 +136,18 @@ def last_line(command: list[str], environment: Mapping[str, str]) -> dict[str, f
             raise Failed(f"stopped after {TIME_LIMIT} s") from None
         finally:
             end_session(process)
-        lines = lines_of(output)
-        if process.returncode != 0 or not lines:
+        if process.returncode != 0:
             raise Failed(f"exit code {process.returncode}: {(lines_of(errors) or ['nothing printed'])[-1]}")
-        answer: dict[str, float] = json.loads(lines[-1])
-        return answer
+        return lines_of(output)
+
+
+def whole_program(command: list[str], environment: Mapping[str, str]) -> dict[str, float]:
+    """Runs a program from start to end: its wall-clock time, and the CPU time of it and the children it waited for."""
+    before, start = getrusage(RUSAGE_CHILDREN), time.perf_counter()
+    run_to_end(command, environment)
+    seconds, after = time.perf_counter() - start, getrusage(RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"operations": 1, "seconds": seconds, "cpu": cpu}
 
 
 def lines_of(file: IO[str]) -> list[str]:

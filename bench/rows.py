@@ -160,10 +160,21 @@ def _echo() -> list[Row]:
     return [*rows, Row("echo", "idle", "an idle connection, of 8,000", "echo", LOOPS, (), 2, "uvloop", "bytes", idle)]
 
 
+def _programs() -> list[Row]:
+    """Programs of pysamples/ from their start to their end, the interpreter's own included."""
+    programs = {
+        "article/thread_pool": "the article's thread pool",
+        "article/process_pool": "the article's process pool",
+        "crawler": "crawler, 400 pages",
+        "batch_job": "batch job, 200 files",
+    }
+    return [Row("programs", name, title, "pysamples", unit="ms") for name, title in programs.items()]
+
+
 def _echo_floor(echo: Echo) -> tuple[Floor, ...]:
     load = (echo.transport, str(echo.connections), str(echo.size), str(echo.messages))
     return (Floor("a C server on epoll", ("echo_server", *load)),)
 
 
-ROWS: tuple[Row, ...] = (*_threads(), *_processes(), *_loop(), *_echo())
+ROWS: tuple[Row, ...] = (*_threads(), *_processes(), *_loop(), *_echo(), *_programs())
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in ROWS))
