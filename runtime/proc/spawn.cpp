@@ -35,6 +35,7 @@ int place(posix_spawn_file_actions_t& actions, const std::vector<unique_fd>& cop
 
 std::vector<char*> pointers_to(std::vector<std::string>& strings) {
   std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
   for (std::string& each : strings) pointers.push_back(each.data());
   pointers.push_back(nullptr);
   return pointers;

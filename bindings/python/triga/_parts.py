@@ -14,11 +14,10 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
     "threads": {
         "_queue": "triga._threads.queues:patch__queue",
         "queue": "triga._threads.queues:patch_queue",
-        "threading": "triga._threads.start:patch_threading",
+        "threading": ("triga._threads.start:patch_threading", "triga._threads.synchronisation:patch_threading"),
         "concurrent.futures": "triga._threads.futures:patch_package",
         "concurrent.futures._base": "triga._threads.futures:patch_base",
         "concurrent.futures.thread": "triga._threads.executor:patch_thread_module",
-        "threading": "triga._threads.synchronisation:patch_threading",
     },
     "processes": {
         "multiprocessing.popen_fork": "triga._processes.start:patch_popen_fork",
