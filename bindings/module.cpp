@@ -27,8 +27,21 @@ void module_state::clear() {
 
 namespace {
 
+// A sub-interpreter of 3.11 shares its thread's PyGILState with the main one, and pybind11, which relies on it, would
+// wait for a GIL that its own thread holds. triga.pth does not activate triga there.
+bool refuse_old_subinterpreter() {
+#if PY_VERSION_HEX < 0x030C0000
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError, "triga runs in sub-interpreters from Python 3.12 on");
+    return true;
+  }
+#endif
+  return false;
+}
+
 int core_exec(PyObject* module) {
-  new (PyModule_GetState(module)) module_state;
+  new (PyModule_GetState(module)) module_state;  // first: the module is freed if this fails
+  if (refuse_old_subinterpreter()) return -1;
   try {
     pybind11::detail::ensure_internals();
     auto core = pybind11::reinterpret_borrow<pybind11::module_>(module);

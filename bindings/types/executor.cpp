@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "bindings/module_state.h"
+#include "bindings/py/type_name.h"
 #include "bindings/types/future.h"
 #include "bindings/types/work_queue.h"
 
@@ -125,7 +126,7 @@ PyObject* submit_one(PyObject* object, PyObject* function, PyObject* const* args
 PyObject* executor_submit(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   if (count == 0) {
     return PyErr_Format(PyExc_TypeError, "%s.submit() missing 1 required positional argument: 'fn'",
-                        _PyType_Name(Py_TYPE(self)));
+                        py::type_name(Py_TYPE(self)));
   }
   return submit_one(self, args[0], args + 1, count - 1, names);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bindings/module_state.h"
+#include "bindings/py/type_name.h"
 #include "bindings/types/future.h"
 
 namespace triga {
@@ -142,7 +143,7 @@ PyObject* future_repr(PyObject* object) {
   static const char* const words[] = {"pending", "running", "cancelled", "cancelled", "finished"};
   future_object* const self = as_future(object);
   const progress now = self->state.now();
-  const char* const name = _PyType_Name(Py_TYPE(object));
+  const char* const name = py::type_name(Py_TYPE(object));
   const auto address = reinterpret_cast<void*>(object);
   if (now != progress::finished) {
     return PyUnicode_FromFormat("<%s at %p state=%s>", name, address, words[static_cast<std::size_t>(now)]);
@@ -150,7 +151,7 @@ PyObject* future_repr(PyObject* object) {
   const bool raised = self->exception != nullptr && self->exception != Py_None;
   PyObject* const outcome = raised ? self->exception : self->result != nullptr ? self->result : Py_None;
   return PyUnicode_FromFormat("<%s at %p state=finished %s %s>", name, address,
-                              raised ? "raised" : "returned", _PyType_Name(Py_TYPE(outcome)));
+                              raised ? "raised" : "returned", py::type_name(Py_TYPE(outcome)));
 }
 
 PyMethodDef future_methods[] = {

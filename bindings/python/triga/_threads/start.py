@@ -42,6 +42,15 @@ def _patch_handles(module: ModuleType, replace: Replace) -> None:
     replace(module, "_ThreadHandle", _core.ThreadHandle)
 
 
+def _threads_are_allowed() -> bool:
+    """False in a sub-interpreter that was made without threads, where the standard library's start refuses."""
+    if sys.version_info < (3, 13) or _thread._is_main_interpreter():  # type: ignore[attr-defined]
+        return True
+    import _interpreters
+
+    return bool(_interpreters.get_config(_interpreters.get_current()[0]).allow_threads)
+
+
 def _patch_count(replace: Replace) -> None:
     stock: Callable[[], int] = _thread._count
     if hasattr(stock, "counts_native_threads"):
@@ -57,6 +66,8 @@ def _patch_count(replace: Replace) -> None:
 
 def patch_threading(module: ModuleType, replace: Replace) -> None:
     """Lets ``Thread.start`` of this copy of ``threading`` take its OS threads from the cache."""
+    if not _threads_are_allowed():
+        return
     if sys.version_info >= (3, 13):
         _patch_handles(module, replace)
     else:
