@@ -84,11 +84,11 @@ def test_condition_over_each_lock(backend: str, lock: str) -> None:
 
     for number in range(3):
         start(wait, number)
-        until(lambda: len(condition._waiters) == number + 1)  # noqa: B023: called before the next turn
+        until(lambda expected=number + 1: len(condition._waiters) == expected)
     for count in (1, 3):
         with condition:
             condition.notify()
-        until(lambda: len(woken) == count)  # noqa: B023
+        until(lambda expected=count: len(woken) == expected)
         with condition:
             condition.notify(2)
     until(lambda: len(woken) == 3)
@@ -185,7 +185,7 @@ def test_event(backend: str) -> None:
     event.set()
     assert event.wait() is True
     with pytest.raises(TypeError):
-        event.wait("soon")  # type: ignore[arg-type]
+        threading.Event().wait("soon")  # type: ignore[arg-type]
 
 
 def test_holding_the_condition_of_an_event_keeps_set_out(backend: str) -> None:

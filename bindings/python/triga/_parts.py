@@ -12,9 +12,9 @@ Part = str
 
 PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
     "threads": {
+        "threading": ("triga._threads.start:patch_threading", "triga._threads.synchronisation:patch_threading"),
         "_queue": "triga._threads.queues:patch__queue",
         "queue": "triga._threads.queues:patch_queue",
-        "threading": ("triga._threads.start:patch_threading", "triga._threads.synchronisation:patch_threading"),
         "concurrent.futures": "triga._threads.futures:patch_package",
         "concurrent.futures._base": "triga._threads.futures:patch_base",
         "concurrent.futures.thread": "triga._threads.executor:patch_thread_module",
