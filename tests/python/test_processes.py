@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,182 @@ def test_a_fork_in_a_process_with_threads_warns_as_the_standard_library_does(run
     )
     assert values(done) == [[0]]
     assert ("multi-threaded" in done.stderr) == (sys.version_info >= (3, 12))
+
+
+def test_a_spawned_process_shows_the_import_of_the_main_module_once(run) -> None:
+    done = run(
+        """
+        report("imported as", __name__)
+        def work(): report("work")
+        if __name__ == "__main__":
+            for _ in range(2):
+                process = mp.get_context("spawn").Process(target=work)
+                process.start()
+                process.join()
+        """,
+        spawned=2,
+    )
+    assert values(done) == [["imported as", "__main__"]] + [["imported as", "__mp_main__"], ["work"]] * 2
+
+
+def test_a_spawned_process_has_what_an_exec_would_have_passed_on(run) -> None:
+    done = run(
+        """
+        def tell():
+            report(os.environ.get("LATER"), os.getcwd(), sys.argv[1:], oct(os.umask(0)),
+                   signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN,
+                   signal.getsignal(signal.SIGINT) == signal.default_int_handler,
+                   sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+        def start():
+            process = mp.get_context("spawn").Process(target=tell)
+            process.start()
+            process.join()
+        if __name__ == "__main__":
+            start()
+            os.environ["LATER"] = "yes"
+            os.chdir("/usr")
+            sys.argv.append("more")
+            os.umask(0o027)
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+            start()
+        """,
+        "first",
+        spawned=2,
+    )
+    before, after = values(done)
+    assert before[2:3] + before[4:] == [["first"], False, True, []]
+    assert after == ["yes", "/usr", ["first", "more"], "0o27", True, True, [12]]
+
+
+def test_a_spawned_process_closes_files_and_runs_finalizers_at_its_end(run, tmp_path: Path) -> None:
+    done = run(
+        """
+        import atexit
+        class Last:
+            def __del__(self): print("deleted", flush=True)
+        def work(path):
+            global file, last
+            file, last = open(path, "w"), Last()
+            file.write("not flushed")
+            atexit.register(print, "atexit", flush=True)
+        if __name__ == "__main__":
+            process = mp.get_context("spawn").Process(target=work, args=(sys.argv[1],))
+            process.start()
+            process.join()
+        """,
+        str(tmp_path / "out"),
+    )
+    assert (done.returncode, done.stdout) == (0, "atexit\ndeleted\n"), done.stderr
+    assert (tmp_path / "out").read_text() == "not flushed"
+
+
+def _zygotes_of(group: int) -> list[str]:
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (directory / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append((directory / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_nothing_is_left_when_the_parent_is_killed(tmp_path: Path, method: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        PRELUDE
+        + textwrap.dedent(
+            """
+            if __name__ == "__main__":
+                context = mp.get_context(sys.argv[1])
+                while True:
+                    process = context.Process(target=int)
+                    process.start()
+                    process.join()
+                    report("started")
+            """
+        )
+    )
+    for starts in (1, 2, 4):
+        program = subprocess.Popen(
+            [sys.executable, str(script), method],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "TRIGA": "processes"},
+        )
+        with program:
+            assert program.stdout is not None
+            for _ in range(starts):
+                assert program.stdout.readline()
+            assert any("zygote" in command for command in _zygotes_of(program.pid))
+            program.kill()
+        # The last holders of the pipe, zygote and tracker, end by themselves: reading to its end waits for them.
+        deadline = time.monotonic() + 30
+        while (left := _zygotes_of(program.pid)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert left == []
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_killed_zygote_is_replaced_and_its_processes_go_on(run, method: str) -> None:
+    done = run(
+        """
+        def zygote():
+            if sys.argv[1] == "forkserver":
+                from multiprocessing.forkserver import _forkserver
+                return _forkserver._forkserver_pid
+            from triga._processes.spawn_zygote import zygote
+            return zygote.pid
+        if __name__ == "__main__":
+            context = mp.get_context(sys.argv[1])
+            running = context.Process(target=time.sleep, args=(60,))
+            running.start()
+            if sys.argv[2] == "stdlib":
+                sys.exit(running.kill())
+            first = zygote()
+            os.kill(first, signal.SIGKILL)
+            process = context.Process(target=sys.exit, args=(5,))
+            process.start()
+            process.join()
+            report(process.exitcode, zygote() != first, running.is_alive())
+            running.kill()
+            running.join()
+            report(running.exitcode)
+        """,
+        method,
+        run.backend,
+    )
+    assert values(done) == ([] if run.backend == "stdlib" else [[5, True, True], [-9]])
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_fork_of_the_program_has_a_zygote_of_its_own(run, method: str) -> None:
+    done = (
+        run(
+            """
+        def parent(connection): connection.send(os.getppid())
+        def started_by(context):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=parent, args=(theirs,))
+            process.start()
+            process.join()
+            return ours.recv(), process.exitcode
+        if __name__ == "__main__":
+            context = mp.get_context(sys.argv[1])
+            report(started_by(context) == (os.getpid(), 0))
+            if os.fork() == 0:
+                report(started_by(context) == (os.getpid(), 0))
+                os._exit(0)
+            os.wait()
+            report(started_by(context) == (os.getpid(), 0))
+        """,
+            method,
+        )
+        if run.backend == "triga"
+        else None
+    )
+    assert done is None or values(done) == [[True]] * 3

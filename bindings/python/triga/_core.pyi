@@ -1,9 +1,8 @@
 """triga's C++ core. Private: use the names that the package triga exports."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 version: str
 
@@ -51,6 +50,7 @@ def zygote_start(
     socket: int, traits: ProcessTraits | None, descriptors: list[int], targets: list[int]
 ) -> ChildProcess: ...
 def spawn(path: str, arguments: list[str], descriptors: list[int]) -> ChildProcess: ...
+def exit_without_teardown(code: int) -> NoReturn: ...
 def environment() -> bytes: ...
 
 class ClassFamily:
@@ -94,6 +94,7 @@ class BoundedSemaphore(Semaphore):
 def add_queue_methods(type: type) -> None: ...
 def add_queue_hooks(type: type, order: str) -> None: ...
 def new_simple_queue_type(core: ModuleType) -> type: ...
+
 class ThreadHandle:
     """_thread._ThreadHandle: a thread that can be joined."""
 

@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 import sys
-from multiprocessing import connection, reduction, resource_tracker, spawn
+from multiprocessing import AuthenticationError, connection, reduction, resource_tracker, spawn
 from typing import TYPE_CHECKING, Any
 
 from triga._core import ChildProcess, zygote_start
@@ -31,9 +31,9 @@ _MOST_DESCRIPTORS = 256  # forkserver.MAXFDS_TO_SEND: the standard library refus
 class _Running:
     """A native forkserver and this process's connection to it."""
 
-    def __init__(self, process: ChildProcess) -> None:
-        self.owner = os.getpid()
+    def __init__(self, process: ChildProcess, alive: int) -> None:
         self.process = process
+        self.alive = alive
         self.control = -1
         self.control_key: bytes | None = None
 
@@ -60,7 +60,7 @@ def _drop_inherited(server: Any) -> None:
     running = _running(server)
     if running is not None:
         running.drop_control()
-        os.close(server._forkserver_alive_fd)
+        os.close(running.alive)
         running.process.close()
         _forget(server)
 
@@ -91,15 +91,24 @@ def _boot(server: Any) -> None:
             **_main_arguments(server),
         }
         process = boot("forkserver", told, [listener.fileno(), theirs.fileno()])
-        server._triga_running = _Running(process)
-        server._forkserver_address = listener.getsockname().decode()
-        server._forkserver_alive_fd = alive.detach()
-        server._forkserver_pid = process.pid
-        server._forkserver_authkey = key
+        running = _Running(process, alive.detach())
+        state = {
+            "_triga_running": running,
+            "_forkserver_address": listener.getsockname().decode(),
+            "_forkserver_alive_fd": running.alive,
+            "_forkserver_pid": process.pid,
+            "_forkserver_authkey": key,
+        }
+        for name, value in state.items():
+            # So that after an uninstallation the standard library's code does not take this server for its own.
+            server._triga_replace(server, name, value)
 
 
 def ensure_running(self: Any) -> None:
     """Starts the forkserver if it does not run, and watches that it has a resource tracker's descriptor to pass on."""
+    if self.__dict__.get("_triga_left"):
+        self._triga_stock["ensure_running"](self)
+        return
     with self._lock:
         resource_tracker.ensure_running()
         running = _running(self)
@@ -107,11 +116,11 @@ def ensure_running(self: Any) -> None:
             if running.process.poll() is None:
                 return
             running.drop_control()
-            os.close(self._forkserver_alive_fd)
+            os.close(running.alive)
             running.process.close()
             _forget(self)
         elif self._forkserver_pid is not None:
-            # The standard library's, from before the installation. It goes on serving what it started.
+            # The standard library's, from before the installation: it keeps what it has started until it ends.
             self._triga_before = (self._forkserver_pid, self._forkserver_alive_fd)
         _boot(self)
 
@@ -120,8 +129,9 @@ def _stop_unlocked(self: Any) -> None:
     """Ends the forkserver and waits for its end."""
     running = _running(self)
     if running is None:
+        self._triga_stock["_stop_unlocked"](self)
         return
-    with socket.socket(fileno=self._forkserver_alive_fd) as alive:
+    with socket.socket(fileno=running.alive) as alive:
         # Not only closed: a fork of this process may hold another copy of it.
         alive.shutdown(socket.SHUT_RDWR)
     running.drop_control()
@@ -149,35 +159,63 @@ def _connect(server: Any) -> int:
             return ours.detach()
 
 
+def _request(server: Any, descriptors: list[int]) -> ChildProcess:
+    with server._lock:
+        running = _running(server)
+        if running is None:
+            raise ConnectionResetError("another thread has stopped the forkserver")
+        try:
+            if running.control < 0 or running.control_key != server._forkserver_authkey:
+                control = _connect(server)
+                running.drop_control()
+                running.control, running.control_key = control, server._forkserver_authkey
+            return zygote_start(running.control, None, descriptors, [_ANY] * len(descriptors))
+        except AuthenticationError:
+            raise
+        except BaseException as error:
+            # An answer may be on its way, which the next request must not take for its own.
+            running.drop_control()
+            if isinstance(error, (ConnectionError, EOFError)):
+                running.process.wait(1.0)  # a killed server resets the connection a moment before it is seen to end
+            raise
+
+
 def start(server: Any, data: int, inherited: list[int]) -> ChildProcess:
     """A clone of the forkserver that reads what to run from DATA and has INHERITED as its inherited descriptors."""
     if len(inherited) + 4 >= _MOST_DESCRIPTORS:
         raise ValueError("too many fds")
-    server.ensure_running()
-    descriptors: list[Any] = [data, own_pidfd(), resource_tracker.getfd(), *inherited]
-    with server._lock:
-        running = _running(server)
-        assert running is not None
-        if running.control < 0 or running.control_key != server._forkserver_authkey:
-            control = _connect(server)
-            running.drop_control()
-            running.control, running.control_key = control, server._forkserver_authkey
+    for attempt in (1, 2):
+        server.ensure_running()
+        tracker: Any = resource_tracker.getfd()
         try:
-            return zygote_start(running.control, None, descriptors, [_ANY] * len(descriptors))
-        except BaseException:
-            # An answer may be on its way, which the next request must not take for its own.
-            running.drop_control()
-            raise
+            return _request(server, [data, own_pidfd(), tracker, *inherited])
+        except (ConnectionError, EOFError):
+            # It was killed just now; but one that its preloading broke would only break again.
+            if attempt == 2 or getattr(server, "_preload_on_error", "ignore") == "fail":
+                raise
+    raise AssertionError("not reached")
 
 
 def connect_to_new_process(self: Any, fds: list[int]) -> tuple[int, int]:
-    """Not offered: the native forkserver tells a process's end by a pidfd, not by writing it into a pipe."""
-    raise NotImplementedError("triga's forkserver starts processes for multiprocessing.Process only")
+    """As the standard library does, by its own server: the native one reports an end by a pidfd, not in a pipe."""
+    leave_to_standard_library(self)
+    descriptors: tuple[int, int] = self._triga_stock["connect_to_new_process"](self, fds)
+    return descriptors
+
+
+def leave_to_standard_library(server: Any) -> None:
+    """From now on in this process, the forkserver that runs is the standard library's."""
+    if not server.__dict__.get("_triga_left"):
+        server._stop()
+        server._triga_left = True
 
 
 def patch_forkserver(module: ModuleType, replace: Replace) -> None:
     """The class's methods, and the names that the module has bound to its one instance's."""
     server = module._forkserver
+    names = ("ensure_running", "_stop_unlocked", "connect_to_new_process")
+    server._triga_replace = replace
+    server._triga_stock = {name: getattr(module.ForkServer, name) for name in names}
     for function in (ensure_running, _stop_unlocked, connect_to_new_process):
         replace(module.ForkServer, function.__name__, function)
         if function.__name__ in vars(module):

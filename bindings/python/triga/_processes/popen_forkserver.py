@@ -7,7 +7,9 @@ from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 from triga._processes.child import ChildPopen, native_bases
-from triga._processes.forkserver import start
+from triga._processes.fallback import reason_of, tell
+from triga._processes.forkserver import leave_to_standard_library, start
+from triga._processes.launcher import why_not_here
 from triga._processes.popen_spawn import pickled, write_all
 
 if TYPE_CHECKING:
@@ -20,9 +22,29 @@ def make_popen(module: ModuleType) -> type:
 
     class Popen(*native_bases(module.Popen)):  # type: ignore[misc]
         method = "forkserver"
-        poll = ChildPopen.poll
+
+        def poll(self, flag: int = os.WNOHANG) -> int | None:
+            # In the standard library's class this method stands before ChildPopen's.
+            if self._child is not None:
+                return ChildPopen.poll(self, flag)
+            code: int | None = super().poll(flag)
+            return code
 
         def _launch(self, process_obj: BaseProcess) -> None:
+            reason = why_not_here()
+            if reason is None:
+                try:
+                    return self._launch_natively(process_obj)
+                except OSError as error:
+                    reason = reason_of(error)
+                    if reason is None:
+                        raise
+                    tell(reason)
+            leave_to_standard_library(forkserver._forkserver)
+            self._fds: list[int] = []
+            super()._launch(process_obj)
+
+        def _launch_natively(self, process_obj: BaseProcess) -> None:
             data = pickled(self, process_obj)
             reader, writer = os.pipe()
             try:

@@ -9,6 +9,7 @@ from multiprocessing import context, reduction, resource_tracker, spawn
 from typing import TYPE_CHECKING, Any
 
 from triga._processes.child import native_bases, own_pidfd
+from triga._processes.fallback import reason_of, tell
 from triga._processes.launcher import why_not_here
 from triga._processes.spawn_zygote import zygote
 
@@ -62,6 +63,17 @@ def make_popen(module: ModuleType) -> type:
             if why_not_here() is not None:
                 super()._launch(process_obj)
                 return
+            try:
+                self._launch_natively(process_obj)
+            except OSError as error:
+                reason = reason_of(error)
+                if reason is None:
+                    raise
+                tell(reason)
+                self._fds: list[Any] = []
+                super()._launch(process_obj)
+
+        def _launch_natively(self, process_obj: BaseProcess) -> None:
             tracker = resource_tracker.getfd()
             self._fds.append(tracker)
             data = pickled(self, process_obj)

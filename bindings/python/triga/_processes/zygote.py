@@ -23,6 +23,7 @@ from typing import Any
 
 from triga._core import Zygote
 from triga._processes.launcher import CONFIGURATION, OWN, PARENT
+from triga._processes.leave import leave
 from triga._processes.preload import import_all
 
 # A zygote is in its parent's process group, but what a person types at the terminal is meant for the program.
@@ -78,6 +79,7 @@ def _serve_spawn() -> None:
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     os.close(null)
+    known = frozenset(sys.modules)
     _settle()
     entry = server.serve()
     if not isinstance(entry, tuple):
@@ -88,7 +90,7 @@ def _serve_spawn() -> None:
     _take_streams(head["streams"])
     _take_environment(head["environment"])
     resource_tracker._resource_tracker._fd = head["tracker"]  # type: ignore[attr-defined]
-    sys.exit(spawn._main(data, parent_sentinel))
+    leave(spawn._main(data, parent_sentinel), known)
 
 
 def _is_ignored(number: int) -> bool:
