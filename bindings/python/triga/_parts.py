@@ -15,8 +15,8 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
         "threading": ("triga._threads.start:patch_threading", "triga._threads.synchronisation:patch_threading"),
         "_queue": "triga._threads.queues:patch__queue",
         "queue": "triga._threads.queues:patch_queue",
+        "concurrent.futures._base": "triga._threads.futures:patch_base",  # before its package, which has its names
         "concurrent.futures": "triga._threads.futures:patch_package",
-        "concurrent.futures._base": "triga._threads.futures:patch_base",
         "concurrent.futures.thread": "triga._threads.executor:patch_thread_module",
     },
     "processes": {

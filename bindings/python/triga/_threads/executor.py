@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _IDLE_AFTER_EACH_TASK = sys.version_info < (3, 12)
 # 3.14 lets a subclass say in which context its tasks run.
 _HAS_CONTEXTS = sys.version_info >= (3, 14)
-_processors = os.process_cpu_count if sys.version_info >= (3, 13) else os.cpu_count
+_processors: Callable[[], int | None] = getattr(os, "process_cpu_count", os.cpu_count)  # 3.13 has the former
 
 
 def report_worker_error(error: BaseException) -> None:
@@ -110,7 +110,7 @@ def make_executor_class(module: ModuleType) -> type:
     """The native ThreadPoolExecutor for this copy of ``concurrent.futures.thread``."""
     stock: Any = module.ThreadPoolExecutor
 
-    class ThreadPoolExecutor(_core.ExecutorCore, _base.Executor):  # type: ignore[misc]
+    class ThreadPoolExecutor(_core.ExecutorCore, _base.Executor):
         __doc__ = stock.__doc__
 
         # Names threads where no prefix was given.
@@ -142,9 +142,10 @@ def make_executor_class(module: ModuleType) -> type:
             self, initializer: Callable[..., object] | None, initargs: tuple[Any, ...], ctxkwargs: dict[str, Any]
         ) -> Callable[..., Any] | None:
             """Sets up the worker context; its resolve function, if tasks have to go through one."""
-            own = _HAS_CONTEXTS and type(self).prepare_context.__func__ is not _prepare_context
+            this: Any = type(self)
+            own = _HAS_CONTEXTS and this.prepare_context.__func__ is not _prepare_context
             if own or ctxkwargs:
-                prepared = type(self).prepare_context(initializer, initargs, **ctxkwargs)
+                prepared = this.prepare_context(initializer, initargs, **ctxkwargs)
                 self._create_worker_context, self._resolve_work_item_task = prepared
                 resolve: Callable[..., Any] = self._resolve_work_item_task
                 return resolve

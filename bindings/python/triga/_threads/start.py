@@ -44,9 +44,9 @@ def _patch_handles(module: ModuleType, replace: Replace) -> None:
 
 def _threads_are_allowed() -> bool:
     """False in a sub-interpreter that was made without threads, where the standard library's start refuses."""
-    if sys.version_info < (3, 13) or _thread._is_main_interpreter():  # type: ignore[attr-defined]
+    if sys.version_info < (3, 13) or _thread._is_main_interpreter():
         return True
-    import _interpreters
+    import _interpreters  # type: ignore[import-not-found]  # typeshed does not have it for 3.11
 
     return bool(_interpreters.get_config(_interpreters.get_current()[0]).allow_threads)
 

@@ -1,0 +1,159 @@
+"""threading.Thread on cached OS threads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import triga
+
+
+def run_program(text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program with the threads part active."""
+    return subprocess.run(
+        [sys.executable, *options, "-c", text],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TRIGA": "threads"},
+        timeout=60,
+    )
+
+
+def started_and_reused() -> tuple[int, int]:
+    stats = triga.stats()
+    return stats["threads_started"], stats["threads_reused"]
+
+
+def test_a_thread_reuses_the_os_thread_of_one_that_is_gone() -> None:
+    with triga.installed():
+        threading.Thread(target=int).start()
+        before = sum(started_and_reused())
+        for _ in range(20):
+            thread = threading.Thread(target=int)
+            thread.start()
+            thread.join()
+        started, reused = started_and_reused()
+    assert started + reused == before + 20
+    assert reused >= 15
+
+
+def test_threads_that_can_be_compared_have_different_native_ids(backend: str) -> None:
+    threads = []
+    for _ in range(10):
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+        threads.append(thread)
+    assert len({thread.native_id for thread in threads}) == 10
+
+
+def test_thread_locals_do_not_outlive_their_thread(backend: str) -> None:
+    local = threading.local()
+    seen = []
+
+    def use() -> None:
+        seen.append(hasattr(local, "value"))
+        local.value = 1
+
+    for _ in range(5):
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+    assert seen == [False] * 5
+
+
+def test_a_thread_inherits_its_creators_signal_mask(backend: str) -> None:
+    masks = []
+    threading.Thread(target=int).start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    try:
+        thread = threading.Thread(target=lambda: masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+        thread.start()
+        thread.join()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert masks == [before | {signal.SIGUSR2}]
+
+
+def test_join_has_a_timeout_and_a_thread_is_started_once(backend: str) -> None:
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    thread.start()
+    thread.join(0.01)
+    assert thread.is_alive()
+    go.set()
+    thread.join()
+    assert not thread.is_alive()
+    with pytest.raises(RuntimeError, match="threads can only be started once"):
+        thread.start()
+
+
+def test_threads_made_before_and_after_installing_go_on() -> None:
+    made_before = threading.Thread(target=int)
+    with triga.installed():
+        made_before.start()
+        made_within = threading.Thread(target=int)
+        made_before.join()
+    made_within.start()
+    made_within.join()
+    assert not made_within.is_alive()
+
+
+def test_exit_waits_for_threads_but_not_for_daemons() -> None:
+    done = run_program(
+        "import threading, time, triga\n"
+        "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "def late():\n"
+        "    threading.main_thread().join()\n"
+        "    print('late', triga.stats()['threads_started'])\n"
+        "threading.Thread(target=late).start()\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "late 2\n", "")
+
+
+def test_no_fork_warning_because_of_idle_threads() -> None:
+    done = run_program(
+        "import os, threading\n"
+        "for _ in range(3):\n"
+        "    t = threading.Thread(target=int); t.start(); t.join()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    t = threading.Thread(target=int); t.start(); t.join(); os._exit(7)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+        "t = threading.Thread(target=int); t.start(); t.join()\n",
+        "-Werror",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "7\n", "")
+
+
+def test_a_fork_from_a_thread_ends_with_that_thread() -> None:
+    done = run_program(
+        "import os, threading, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "def fork():\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        print(threading.current_thread() is threading.main_thread(), threading.active_count(), flush=True)\n"
+        "        os._exit(0)\n"
+        "    os.waitpid(pid, 0)\n"
+        "t = threading.Thread(target=fork); t.start(); t.join()\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True 1\n", "")
+
+
+def test_an_exception_reaches_the_hook(backend: str) -> None:
+    caught = []
+    before = threading.excepthook
+    threading.excepthook = lambda args: caught.append((args.exc_type, args.thread))
+    try:
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+    finally:
+        threading.excepthook = before
+    assert caught == [(ZeroDivisionError, thread)]
