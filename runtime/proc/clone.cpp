@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -24,15 +26,53 @@ struct robust_list_of_thread {
   std::size_t size = 0;
 };
 
-// Where the C library has the kernel clear the id of this thread when it ends: its cache of the id. Null
-// where the kernel was built without CONFIG_CHECKPOINT_RESTORE.
-int* cached_thread_id() noexcept {
+// What the kernel clears and wakes when this thread ends. Up to glibc 2.41 it is the cache of the thread's id
+// itself. Null where the kernel was built without CONFIG_CHECKPOINT_RESTORE.
+int* cleared_at_exit() noexcept {
   int* address = nullptr;
   return prctl(PR_GET_TID_ADDRESS, &address, 0, 0, 0) == 0 ? address : nullptr;
 }
 
-bool owns_cached_id(const int* address) noexcept {
-  return address != nullptr && *address == static_cast<int>(syscall(SYS_gettid));
+int own_thread_id() noexcept { return static_cast<int>(syscall(SYS_gettid)); }
+
+// In a child that the C library forked: which of the words that held the parent's id holds the child's own
+// now.
+int place_of_own_id(const volatile int* words, int count, int parents_id) noexcept {
+  const int own_id = own_thread_id();
+  for (int i = 0; i < count; ++i) {
+    if (parents_id != own_id && words[i] == own_id) return i;
+  }
+  return -1;
+}
+
+// Where the C library caches the id of this thread. It is a word in the thread's descriptor; which one, a
+// child of the library's own fork() tells, since the library sets that word there.
+int* find_cached_id() noexcept {
+  constexpr int words_searched = 512;
+  auto* const words = reinterpret_cast<int*>(pthread_self());
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return nullptr;
+  const unique_fd reader(ends[0]);
+  unique_fd writer(ends[1]);
+  const int own_id = own_thread_id();
+  const pid_t pid = fork();
+  if (pid == 0) {
+    const int found = place_of_own_id(words, words_searched, own_id);
+    _exit(write(writer.get(), &found, sizeof found) == sizeof found ? 0 : 1);
+  }
+  writer.reset();
+  int place = -1;
+  if (pid < 0 || read(reader.get(), &place, sizeof place) != sizeof place) place = -1;
+  while (pid > 0 && waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return place >= 0 && words[place] == own_id ? words + place : nullptr;
+}
+
+int* cached_thread_id() noexcept {
+  int* const cleared = cleared_at_exit();
+  if (cleared != nullptr && *cleared == own_thread_id()) return cleared;
+  static int* const found = find_cached_id();
+  return found;
 }
 
 // Runs the handlers of pthread_atfork, by a fork that ends at once: some libraries end their threads in them
@@ -81,7 +121,8 @@ result<cloned> clone_as_sibling() noexcept {
   if (!is_single_threaded()) return result<cloned>::failure(ENOTSUP);
   int* const thread_id = cached_thread_id();
   // Without it the clone's locks and signals to itself would go by the zygote's id.
-  if (!owns_cached_id(thread_id)) return result<cloned>::failure(ENOSYS);
+  if (thread_id == nullptr || *thread_id != own_thread_id()) return result<cloned>::failure(ENOSYS);
+  int* const cleared = cleared_at_exit();
   robust_list_of_thread robust;
   syscall(SYS_get_robust_list, 0, &robust.head, &robust.size);
   int pidfd = -1;
@@ -90,6 +131,7 @@ result<cloned> clone_as_sibling() noexcept {
   const pid_t pid = raw_clone(flags, &pidfd, thread_id);
   if (pid < 0) return result<cloned>::last_error();
   if (pid == 0) {
+    if (cleared != nullptr) syscall(SYS_set_tid_address, cleared);
     if (robust.head != nullptr) syscall(SYS_set_robust_list, robust.head, robust.size);
     return cloned{};
   }

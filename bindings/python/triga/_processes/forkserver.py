@@ -106,7 +106,7 @@ def _boot(server: Any) -> None:
 
 def ensure_running(self: Any) -> None:
     """Starts the forkserver if it does not run, and watches that it has a resource tracker's descriptor to pass on."""
-    if self.__dict__.get("_triga_left"):
+    if is_left(self):
         self._triga_stock["ensure_running"](self)
         return
     with self._lock:
@@ -203,9 +203,14 @@ def connect_to_new_process(self: Any, fds: list[int]) -> tuple[int, int]:
     return descriptors
 
 
+def is_left(server: Any) -> bool:
+    """True once the standard library's forkserver has taken over in this process."""
+    return bool(server.__dict__.get("_triga_left"))
+
+
 def leave_to_standard_library(server: Any) -> None:
     """From now on in this process, the forkserver that runs is the standard library's."""
-    if not server.__dict__.get("_triga_left"):
+    if not is_left(server):
         server._stop()
         server._triga_left = True
 

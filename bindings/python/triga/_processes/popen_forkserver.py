@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from triga._processes.child import ChildPopen, native_bases
 from triga._processes.fallback import reason_of, tell
-from triga._processes.forkserver import leave_to_standard_library, start
+from triga._processes.forkserver import is_left, leave_to_standard_library, start
 from triga._processes.launcher import why_not_here
 from triga._processes.popen_spawn import pickled, write_all
 
@@ -31,8 +31,7 @@ def make_popen(module: ModuleType) -> type:
             return code
 
         def _launch(self, process_obj: BaseProcess) -> None:
-            reason = why_not_here()
-            if reason is None:
+            if why_not_here() is None and not is_left(forkserver._forkserver):
                 try:
                     return self._launch_natively(process_obj)
                 except OSError as error:
