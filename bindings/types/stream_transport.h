@@ -164,10 +164,11 @@ struct transport_object {
   return *std::launder(reinterpret_cast<transport*>(reinterpret_cast<transport_object*>(self)->native));
 }
 
-// Calls a method by its interned name. A null result means that an exception is set.
+// Calls a method by its interned name; no object stands for None, which has no such method (a transport's
+// protocol and loop after its end). A null result means that an exception is set.
 template <class... Arguments>
 py::ref call_method(PyObject* object, const py::ref& name, Arguments*... arguments) {
-  PyObject* vector[] = {object, arguments...};
+  PyObject* vector[] = {object != nullptr ? object : Py_None, arguments...};
   return py::ref::steal(PyObject_VectorcallMethod(
       name.get(), vector, (sizeof...(arguments) + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
 }

@@ -77,7 +77,8 @@ void transport::flow_control_failed(const char* message) {
   if (must_propagate()) return;
   const py::ref error = py::take_raised();
   const py::ref text = py::ref::steal(PyUnicode_FromString(message));
-  if (text) (void)call_method(self_, types_.names.report, loop.get(), error.get(), text.get());
+  PyObject* to_loop = loop ? loop.get() : Py_None;
+  if (text) (void)call_method(self_, types_.names.report, to_loop, error.get(), text.get());
 }
 
 void transport::log_debug(const char* message) {

@@ -18,6 +18,7 @@ constexpr std::size_t large_read = 32 * 1024;
 // The GIL is kept during recv(2) and sendmsg(2): the descriptor does not block, so they take as long as the
 // copy of at most 256 KB, and giving the GIL away and fetching it again costs more than a small message does.
 void transport::read_once() {
+  if (stream_.has_ended()) return;
   stream_.read_ready();
   release_read_memory();
 }

@@ -609,6 +609,31 @@ def test_a_transport_nobody_holds_lives_while_it_reads(run: Any) -> None:
     run(main)
 
 
+def test_what_is_called_after_the_end_does_no_harm(backend: str, run: Any) -> None:
+    if backend == "stdlib":
+        pytest.skip("asyncio's own raises AttributeErrors of None here, other ones in other versions")
+
+    async def main() -> None:
+        transport, protocol, far = await connected()
+        small_buffers(far, transport.get_extra_info("socket"))
+        transport.write(b"x" * 200_000)
+        assert protocol.told[-1] == "pause"
+        transport.abort()
+        await protocol.lost
+        far.close()
+        for call in ("close", "abort", "pause_reading", "resume_reading", "write_eof", "_read_ready", "_add_reader"):
+            assert getattr(transport, call)() is None
+        transport.write(b"x")
+        transport.writelines([b"x"])
+        transport.set_write_buffer_limits(high=0)
+        assert transport.get_protocol() is None
+        assert transport.get_write_buffer_size() == 0
+        with pytest.raises(AttributeError, match="'NoneType' object has no attribute"):
+            transport._maybe_resume_protocol()
+
+    run(main)
+
+
 def test_no_cycle_keeps_a_closed_transport(backend: str, run: Any) -> None:
     if backend == "stdlib":
         pytest.skip("asyncio's own transport refers to itself until 3.14")
