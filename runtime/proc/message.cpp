@@ -51,7 +51,7 @@ int send_message(int socket, std::span<const std::byte> bytes, std::span<const i
   return sent < 0 ? errno : 0;
 }
 
-result<message> receive_message(int socket, std::span<std::byte> buffer) {
+result<descriptor_message> receive_message(int socket, std::span<std::byte> buffer) {
   iovec part{.iov_base = buffer.data(), .iov_len = buffer.size()};
   msghdr header{};
   control_space control{};
@@ -63,12 +63,12 @@ result<message> receive_message(int socket, std::span<std::byte> buffer) {
   do {
     received = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
   } while (received < 0 && errno == EINTR);
-  if (received < 0) return result<message>::last_error();
-  message got;
+  if (received < 0) return result<descriptor_message>::last_error();
+  descriptor_message got;
   got.size = static_cast<std::size_t>(received);
   adopt_descriptors(header, got.descriptors);
-  if ((header.msg_flags & MSG_TRUNC) != 0) return result<message>::failure(EMSGSIZE);
-  if ((header.msg_flags & MSG_CTRUNC) != 0) return result<message>::failure(EMFILE);
+  if ((header.msg_flags & MSG_TRUNC) != 0) return result<descriptor_message>::failure(EMSGSIZE);
+  if ((header.msg_flags & MSG_CTRUNC) != 0) return result<descriptor_message>::failure(EMFILE);
   return got;
 }
 

@@ -14,7 +14,7 @@ namespace triga::proc {
 // As many descriptors as the kernel takes in one message (SCM_MAX_FD).
 inline constexpr std::size_t most_descriptors = 253;
 
-struct message {
+struct descriptor_message {
   std::size_t size = 0;                // bytes received; 0 is the end of the connection
   std::vector<unique_fd> descriptors;  // close-on-exec
 };
@@ -25,6 +25,6 @@ int send_message(int socket, std::span<const std::byte> bytes, std::span<const i
 
 // Receives one message into `buffer`. A message that does not fit, or whose descriptors were cut off because
 // this process may open no more, is an error (EMSGSIZE, EMFILE); what arrived of it is closed.
-result<message> receive_message(int socket, std::span<std::byte> buffer);
+result<descriptor_message> receive_message(int socket, std::span<std::byte> buffer);
 
 }  // namespace triga::proc

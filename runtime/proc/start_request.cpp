@@ -48,7 +48,7 @@ bool sane(const request_header& header) {
 }
 
 // Takes the targets in `bytes` and the descriptors of the message; they must be equally many, and some.
-bool take_part(start_request& request, std::span<const std::byte> bytes, message& got) {
+bool take_part(start_request& request, std::span<const std::byte> bytes, descriptor_message& got) {
   if (bytes.size() != got.descriptors.size() * sizeof(std::int32_t)) return false;
   for (std::size_t i = 0; i < got.descriptors.size(); ++i) {
     std::int32_t target = 0;
