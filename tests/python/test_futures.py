@@ -163,3 +163,16 @@ def test_a_cycle_through_a_future_is_collected(future: Any) -> None:
     future._result = None
     gc.collect()
     assert seen() is None
+
+
+def test_as_completed_lets_go_of_standard_futures_too() -> None:
+    futures = [concurrent.futures.Future[int]() for _ in range(3)]
+    for future in futures:
+        future.set_result(1)
+    with triga.installed():
+        for future in concurrent.futures.as_completed(futures):
+            futures.remove(future)
+            seen = weakref.ref(future)
+            del future
+            gc.collect()
+            assert seen() is None

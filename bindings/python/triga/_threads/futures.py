@@ -42,12 +42,18 @@ def _watch(futures: set[Any], timeout: float | None = None) -> _core.CompletionW
         return None
 
 
+def _handing_over(futures: set[Any]) -> Iterator[Any]:
+    """Gives the futures to somebody who is not to find this set still referring to them."""
+    while futures:
+        yield futures.pop()
+
+
 def _make_as_completed(stock: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     def as_completed(fs: Iterable[Any], timeout: float | None = None) -> Iterator[Any]:
         fs = set(fs)
         watch = _watch(fs, timeout)
         if watch is None:
-            yield from stock(fs, timeout)
+            yield from stock(_handing_over(fs), timeout)
         else:
             # From here only the watch refers to a future, and only until it is given out.
             fs.clear()
