@@ -17,7 +17,12 @@ from triga import _core
 from triga._parts import PARTS
 
 HOME = Path(triga.__file__).parent
-ENTRIES = [(module, target) for patches in PARTS.values() for module, target in patches.items()]
+ENTRIES = [
+    (module, target)
+    for patches in PARTS.values()
+    for module, targets in patches.items()
+    for target in ([targets] if isinstance(targets, str) else targets)
+]
 
 
 def test_every_part_patches_something() -> None:
@@ -51,9 +56,17 @@ def test_the_stub_file_names_what_the_extension_has() -> None:
 
 
 def test_both_start_up_files_lie_beside_the_package() -> None:
-    assert (HOME.parent / "triga.pth").read_text().startswith("import os; ")
+    assert (HOME.parent / "triga.pth").read_text().startswith("import ")  # else site.py takes it for a path
     module, _, function = (HOME.parent / "triga.start").read_text().strip().partition(":")
     assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_without_the_variable_nothing_of_triga_is_imported() -> None:
+    start_up = "_triga_start"  # what triga.start names, on 3.15
+    code = f"import sys; print([name for name in sys.modules if 'triga' in name and name != {start_up!r}])"
+    environment = {name: value for name, value in os.environ.items() if name != "TRIGA"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 @pytest.mark.parametrize("options", [(), ("-I",), ("-E",), ("-s", "-P", "-O")], ids=" ".join)
