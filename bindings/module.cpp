@@ -27,8 +27,8 @@ void module_state::clear() {
 
 namespace {
 
-// A sub-interpreter of 3.11 shares its thread's PyGILState with the main one, and pybind11, which relies on it, would
-// wait for a GIL that its own thread holds. triga.pth does not activate triga there.
+// A sub-interpreter of 3.11 shares its thread's PyGILState with the main one, and pybind11, which relies on
+// it, would wait for a GIL that its own thread holds. triga.pth does not activate triga there.
 bool refuse_old_subinterpreter() {
 #if PY_VERSION_HEX < 0x030C0000
   if (PyInterpreterState_Get() != PyInterpreterState_Main()) {

@@ -3,10 +3,10 @@
 
 #include <Python.h>
 
+#include "bindings/types/futures_state.h"
 #include "bindings/types/loop.h"
 #include "bindings/types/queue_state.h"
 #include "bindings/types/stream_transport.h"
-#include "bindings/types/futures_state.h"
 #include "bindings/types/threads_state.h"
 
 namespace triga {

@@ -133,7 +133,8 @@ proc::process_traits traits_of_this_thread() {
   return *std::move(traits);
 }
 
-// What the C library's exit() would do is done as far as it concerns output: buffers of C streams are written.
+// What the C library's exit() would do is done as far as it concerns output: buffers of C streams are
+// written.
 void exit_without_teardown(int code) {
   std::fflush(nullptr);
   _exit(code);

@@ -125,7 +125,8 @@ TEST(Spawn, TheProgramHasItsDescriptorsFromThreeOnAndNoOthers) {
   const pipe_ends out;
   const unique_fd inheritable(dup(out.write.get()));
   const std::string script = "echo given >&3; test ! -e /proc/$$/fd/" + std::to_string(inheritable.get());
-  auto child = spawn({.path = "/bin/sh", .arguments = {"sh", "-c", script}, .descriptors = {out.write.get()}});
+  auto child =
+      spawn({.path = "/bin/sh", .arguments = {"sh", "-c", script}, .descriptors = {out.write.get()}});
   ASSERT_TRUE(child);
   ASSERT_EQ(child->await_end(never), wait_outcome::ended);
   EXPECT_EQ(child->reap(), 0) << "a descriptor that nobody listed was inherited";
