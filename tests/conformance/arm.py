@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ MARK = "TRIGA_CONFORMANCE_RUN"  # in the environment of a worker and of all that
 POLL = 0.02
 LOADING_LIMIT = 120.0
 EXIT_LIMIT = 60.0
+LOOK_AGAIN_LIMIT = 2.0  # for what a worker left running: all of it is found at once, or a moment later
 
 stopping = threading.Event()  # set when the referee is told to end: every worker is ended, and no new one started
 
@@ -50,6 +52,42 @@ class Arm:
     def name(self) -> str:
         """``triga`` or ``unpatched``."""
         return "triga" if self.triga else "unpatched"
+
+
+def _start_time(process: Path) -> int:
+    """When a process of /proc started, in the kernel's clock ticks."""
+    return int((process / "stat").read_text().rpartition(")")[2].split()[19])
+
+
+def _end_marked(mark: bytes, since: int) -> bool:
+    """Ends every process with MARK in its environment and waits for its end. Returns whether to look again.
+
+    That is after any was ended, which may have started another, and while a process that started at SINCE or later
+    shows no environment: in the middle of its exec the kernel has taken the old one away and not yet put the new one.
+    """
+    again = False
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(entry.name)
+            environment = (entry / "environ").read_bytes()
+            if mark in environment.split(b"\0"):
+                again = True
+                _end(pid)
+            elif not environment and _start_time(entry) >= since:
+                (entry / "exe").readlink()  # fails for a zombie and a kernel thread
+                again = True
+    return again
+
+
+def _end(pid: int) -> None:
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        ended.poll(LOOK_AGAIN_LIMIT * 1000)
+    finally:
+        os.close(descriptor)
 
 
 class Worker:
@@ -75,6 +113,7 @@ class Worker:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, env=environment,
                 start_new_session=True,
             )  # fmt: skip
+        self._started = _start_time(Path("/proc", str(self.process.pid)))
 
     def events(self) -> Iterator[dict[str, Any]]:
         """The events written since the last call."""
@@ -103,10 +142,9 @@ class Worker:
         """Ends whatever the worker left running, known by the mark in its environment, and removes its folder."""
         self.kill()
         mark = f"{MARK}={self.home}".encode()
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError, ValueError):
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(entry.name), signal.SIGKILL)
+        deadline = time.monotonic() + LOOK_AGAIN_LIMIT
+        while _end_marked(mark, self._started) and time.monotonic() < deadline:
+            time.sleep(0.001)
         shutil.rmtree(self.home, ignore_errors=True)
 
 
