@@ -36,7 +36,7 @@ TIME_LIMIT = 100
 STOCK = {
     "threads": ("_thread:",),
     "thread pools": ("concurrent/futures/thread.py:",),
-    "processes": ("multiprocessing/popen_",),
+    "processes": ("multiprocessing/popen_", "multiprocessing/forkserver.py:"),
     "process pools": ("multiprocessing/pool.py:", "concurrent/futures/process.py:"),
     "loops": ("asyncio/", "selectors.py:"),
 }

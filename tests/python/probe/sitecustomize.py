@@ -5,6 +5,7 @@ its name to FILE, once a process. It watches code objects by file and qualified 
 later; every thread) or sys.setprofile (3.11; the main thread and those that threading starts), so it does not matter
 which class or module attribute the caller went through, and nothing is imported or replaced for it.
 _thread's functions are built in: those two are replaced, before threading is imported.
+The selector of multiprocessing's forkserver (the default start method from 3.14) is no loop's, and is left out.
 """
 
 import os
@@ -22,6 +23,7 @@ WATCHED = {
     "multiprocessing/popen_fork.py": {"Popen._launch"},
     "multiprocessing/popen_spawn_posix.py": {"Popen._launch"},
     "multiprocessing/popen_forkserver.py": {"Popen._launch"},
+    "multiprocessing/forkserver.py": {"main", "_serve_one"},
     "asyncio/base_events.py": {"BaseEventLoop._run_once", "BaseEventLoop.call_soon", "BaseEventLoop.call_at"},
     "asyncio/selector_events.py": {
         "BaseSelectorEventLoop._process_events",
@@ -47,7 +49,7 @@ def _record(name):
 
 
 def _watched_name(code):
-    """``multiprocessing/pool.py:worker`` for code that is watched, else None."""
+    """``multiprocessing/pool.py:worker`` for code that is watched, whoever calls it, else None."""
     parts = code.co_filename.rsplit("/", 3)
     for depth in (2, 1, 3):
         file = "/".join(parts[-depth:])
@@ -56,18 +58,29 @@ def _watched_name(code):
     return None
 
 
+def _is_the_forkservers(frame):
+    """True for a call that multiprocessing.forkserver makes for itself."""
+    return frame.f_back is not None and frame.f_back.f_code.co_filename.endswith("multiprocessing/forkserver.py")
+
+
+def _see(name, frame):
+    if not (name.startswith("selectors.py:") and _is_the_forkservers(frame)):
+        _record(name)
+
+
 def _on_start(code, _offset):
     name = _watched_name(code)
-    if name is not None:
-        _record(name)
-    return sys.monitoring.DISABLE if name is None else None
+    if name is None:
+        return sys.monitoring.DISABLE
+    _see(name, sys._getframe(1))
+    return None
 
 
 def _on_profile(frame, event, _argument):
     if event == "call":
         name = _watched_name(frame.f_code)
         if name is not None:
-            _record(name)
+            _see(name, frame)
 
 
 def _watch_code():
