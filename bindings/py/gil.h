@@ -3,12 +3,21 @@
 
 #include <Python.h>
 
+#include "runtime/sync/spin.h"
+
 namespace triga::py {
+
+// PyEval_SaveThread(), telling those who wait for the GIL after a spin.
+inline PyThreadState* let_go_of_gil() noexcept {
+  PyThreadState* const state = PyEval_SaveThread();
+  sync::handover::released();
+  return state;
+}
 
 // Lets go of the GIL for the scope. Nothing in the scope may touch a Python object.
 class [[nodiscard]] gil_release {
  public:
-  gil_release() noexcept : state_(PyEval_SaveThread()) {}
+  gil_release() noexcept : state_(let_go_of_gil()) {}
   gil_release(const gil_release&) = delete;
   gil_release& operator=(const gil_release&) = delete;
   gil_release(gil_release&&) = delete;

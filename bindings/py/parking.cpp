@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "bindings/py/parking.h"
 
+#include <utility>
+
 #include "bindings/py/gil.h"
 #include "bindings/py/timeout.h"
 
@@ -9,13 +11,18 @@ namespace triga::py {
 park_outcome parking::wait(time_point deadline) {
   // Without a time to wait the GIL is not let go of.
   if (deadline == already) return leave() ? park_outcome::timed_out : park_outcome::notified;
+  bool may_spin = true;
   while (!self_.notified()) {
-    sync::wait_status status;
+    sync::wait_status status = sync::wait_status::interrupted;
     {
       // Safe: the sleeper touches its own stack and, through the kernel, its futex word; notifiers touch the
       // list.
       const gil_release released;
-      status = self_.park(deadline);
+      const auto look =
+          std::exchange(may_spin, false) ? self_.spin_for_notification() : sync::waiter::look_out::not_now;
+      if (look == sync::waiter::look_out::came) break;
+      // A signal that came during a spin interrupts no system call: its handlers are run before the sleep.
+      if (look == sync::waiter::look_out::not_now) status = self_.park(deadline);
     }
     if (status == sync::wait_status::timed_out) {
       return leave() ? park_outcome::timed_out : park_outcome::notified;

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "bindings/module_state.h"
+#include "bindings/py/waiting.h"
 #include "bindings/types/future.h"
 
 namespace triga {
@@ -129,17 +130,17 @@ bool satisfied(const completion_watch_object* self) noexcept {
 }
 
 bool sleep_until(completion_watch_object* self, time_point deadline) {
-  while (!satisfied(self)) {
-    const std::uint32_t generation =
-        self->generation.load(std::memory_order_relaxed);  // relaxed: under the GIL
-    // Safe: the caller owns a reference to the watch, and only its word is touched.
-    PyThreadState* const attached = PyEval_SaveThread();
-    const sync::wait_status status = sync::futex_wait(self->generation, generation, deadline);
-    PyEval_RestoreThread(attached);
-    if (status == sync::wait_status::timed_out) return true;
-    if (status == sync::wait_status::interrupted && PyErr_CheckSignals() != 0) return false;
-  }
-  return true;
+  // The caller owns a reference to the watch, and only its word is touched.
+  sync::futex_word& word = self->generation;
+  std::uint32_t generation = 0;
+  const auto done = [&] {
+    generation = word.load(std::memory_order_relaxed);  // relaxed: under the GIL
+    return satisfied(self);
+  };
+  // relaxed: what changed is seen with the GIL.
+  const auto look = [&] { return word.load(std::memory_order_relaxed) != generation; };
+  const auto sleep = [&] { return sync::futex_wait(word, generation, deadline); };
+  return py::wait_without_gil(sync::waiting_for::future, done, look, sleep) != py::waited::failed;
 }
 
 // wait(pending, on_exception, timeout) -> bool: sleeps until no more than `pending` futures are not done, or

@@ -39,8 +39,9 @@ PyObject* executor_open(PyObject* object, PyObject* const* args, Py_ssize_t coun
     return nullptr;
   }
   const auto rule = args[1] == Py_True ? exec::idle_rule::after_each_task : exec::idle_rule::when_queue_empty;
-  PyObject* const queue = work_queue_new(state_of(Py_TYPE(object)),
-                                         {.max_workers = static_cast<std::size_t>(workers), .idle = rule});
+  PyObject* const queue =
+      work_queue_new(state_of(Py_TYPE(object)),
+                     {.max_workers = static_cast<std::size_t>(workers), .idle = rule, .spins = true});
   if (queue == nullptr) return nullptr;
   executor_object* const self = as_executor(object);
   Py_XSETREF(self->queue, queue);

@@ -9,6 +9,7 @@
 
 #include "bindings/module_state.h"
 #include "bindings/py/seconds.h"
+#include "bindings/py/waiting.h"
 #include "bindings/types/completion.h"
 
 namespace triga {
@@ -221,15 +222,13 @@ int future_cancel(future_object* self) {
 }
 
 int future_wait(future_object* self, time_point deadline) {
-  while (!self->state.done()) {
-    // Safe: the caller holds a reference to the future, and only its state is touched.
-    PyThreadState* const attached = PyEval_SaveThread();
-    const sync::wait_status status = self->state.sleep_until_done(deadline);
-    PyEval_RestoreThread(attached);
-    if (status == sync::wait_status::timed_out) break;
-    if (status == sync::wait_status::interrupted && PyErr_CheckSignals() != 0) return -1;
-  }
-  return self->state.done() ? 1 : 0;
+  // The caller holds a reference to the future, and only its state is touched.
+  exec::future_state& state = self->state;
+  const auto done = [&state] { return state.done(); };
+  const py::waited outcome = py::wait_without_gil(sync::waiting_for::future, done, done,
+                                                  [&] { return state.sleep_until_done(deadline); });
+  if (outcome == py::waited::failed) return -1;
+  return outcome == py::waited::until_done ? 1 : 0;
 }
 
 std::optional<time_point> deadline_of(PyObject* timeout) {

@@ -2,6 +2,7 @@
 #include "bindings/types/python_job.h"
 
 #include "bindings/module_state.h"
+#include "runtime/sync/spin.h"
 
 namespace triga {
 namespace {
@@ -47,6 +48,7 @@ void python_job::run() {
   // cannot act before the GIL is free.
   exec::thread_cache::about_to_park();
   PyThreadState_DeleteCurrent();
+  sync::handover::released();
 }
 
 void python_job::call() {

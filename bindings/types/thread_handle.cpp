@@ -7,6 +7,7 @@
 
 #include "bindings/module_state.h"
 #include "bindings/py/seconds.h"
+#include "bindings/py/waiting.h"
 
 namespace triga {
 namespace {
@@ -153,16 +154,11 @@ bool join_thread(const std::shared_ptr<exec::thread_handle>& handle, time_point 
   if (handle->done()) return true;
   // A copy: the object may be dropped by another thread while this one waits. Left behind if this thread is
   // unwound.
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the copy is what keeps the handle
   const std::shared_ptr<exec::thread_handle> kept = handle;
-  while (!kept->done()) {
-    // Safe: only the handle is touched, which `kept` keeps alive.
-    PyThreadState* const attached = PyEval_SaveThread();
-    const sync::wait_status status = kept->wait(deadline);
-    PyEval_RestoreThread(attached);
-    if (status == sync::wait_status::timed_out) return true;
-    if (status == sync::wait_status::interrupted && PyErr_CheckSignals() != 0) return false;
-  }
-  return true;
+  const auto done = [&kept] { return kept->done(); };
+  const auto sleep = [&] { return kept->wait(deadline); };
+  return py::wait_without_gil(sync::waiting_for::thread_end, done, done, sleep) != py::waited::failed;
 }
 
 void add_thread_handle_types(PyObject* module) {

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "bindings/module_state.h"
+#include "bindings/py/gil.h"
 #include "bindings/types/future.h"
 #include "bindings/types/worker_context.h"
 
@@ -26,7 +27,7 @@ class gil_hooks final : public exec::thread_hooks {
     PyEval_RestoreThread(state_);
     turn_ends_ = monotonic_clock::now() + std::chrono::milliseconds(5);
   }
-  void detach() override { state_ = PyEval_SaveThread(); }
+  void detach() override { state_ = py::let_go_of_gil(); }
   [[nodiscard]] bool turn_is_over() override {
     return ++tasks_ % 4 == 0 && monotonic_clock::now() >= turn_ends_;
   }
@@ -49,7 +50,7 @@ PyObject* queue_work(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   worker_context_run = count > 0 && args[0] != Py_None ? args[0] : nullptr;
   // Safe: the caller's frame keeps the queue (and `run`) alive; the pool touches no Python object but in
   // tasks, which run between attach() and detach().
-  gil_hooks hooks(PyEval_SaveThread());
+  gil_hooks hooks(py::let_go_of_gil());
   as_work_queue(self)->pool.work(hooks);
   PyEval_RestoreThread(hooks.state());
   worker_context_run = nullptr;

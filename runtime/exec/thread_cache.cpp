@@ -11,6 +11,7 @@
 #include "runtime/base/scope_exit.h"
 #include "runtime/exec/thread_traits.h"
 #include "runtime/sync/futex.h"
+#include "runtime/sync/spin.h"
 #include "runtime/trace/counters.h"
 
 namespace triga::exec {
@@ -19,7 +20,7 @@ namespace detail {
 // What one OS thread and the lease on it share. Two owners: the OS thread (until it is joined or detached)
 // and the lease; the last one frees it.
 struct cached_thread {
-  enum order : std::uint32_t { none, run_job, end };
+  enum order : std::uint32_t { none, asleep, run_job, end };
 
   explicit cached_thread(thread_cache& its_cache) noexcept : cache(its_cache) {}
 
@@ -110,8 +111,8 @@ result<thread_cache::lease> thread_cache::start(thread_job& job, std::size_t sta
   reused->traits = traits;
   pthread_sigmask(SIG_SETMASK, nullptr, &reused->signals);
   // release: the thread reads the job, the signal mask and the traits after it has seen the order.
-  reused->orders.store(cached_thread::run_job, std::memory_order_release);
-  sync::futex_wake(reused->orders, 1);
+  if (reused->orders.exchange(cached_thread::run_job, std::memory_order_release) == cached_thread::asleep)
+    sync::futex_wake(reused->orders, 1);
   trace::count(trace::counter::threads_reused);
   return lease(reused);
 }
@@ -208,15 +209,26 @@ bool thread_cache::park(thread& self, thread_job& finished) noexcept {
 
 // True: there is a job. False: the thread is to end.
 bool thread_cache::wait_for_job(thread& self) noexcept {
-  const time_point spin_until = monotonic_clock::now() + options_.spin;
+  const auto ordered = [&self] {
+    // acquire: pairs with the release in start().
+    return self.orders.load(std::memory_order_acquire) >= cached_thread::run_job;
+  };
+  {
+    sync::spin turn(sync::waiting_for::job);
+    while (turn.again()) {
+      if (ordered() && turn.succeeded()) break;
+    }
+  }
+  std::uint32_t expected = cached_thread::none;
+  // relaxed: announces the sleep and carries no data. Fails where there is an order already.
+  self.orders.compare_exchange_strong(expected, cached_thread::asleep, std::memory_order_relaxed);
   time_point deadline = deadline_after(options_.idle_time);
   for (;;) {
-    // acquire: pairs with the release in start().
-    const std::uint32_t order = self.orders.load(std::memory_order_acquire);
-    if (order == cached_thread::end) return false;
-    if (order == cached_thread::run_job) break;
-    if (options_.spin.count() != 0 && monotonic_clock::now() < spin_until) continue;
-    if (sync::futex_wait(self.orders, cached_thread::none, deadline) != sync::wait_status::timed_out)
+    if (ordered()) {
+      if (self.orders.load(std::memory_order_relaxed) == cached_thread::end) return false;
+      break;
+    }
+    if (sync::futex_wait(self.orders, cached_thread::asleep, deadline) != sync::wait_status::timed_out)
       continue;
     thread* joined = nullptr;
     {

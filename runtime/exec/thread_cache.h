@@ -52,8 +52,6 @@ class thread_cache final : public fork_aware {
   struct options {
     nanoseconds idle_time = std::chrono::seconds(10);
     std::size_t max_idle = 64;
-    // How long a thread whose job is done looks for the next one before it sleeps. See docs/threads.md.
-    nanoseconds spin{0};
   };
 
   // The right to be the last one that used a thread: while it lives the thread gets no other job, so that its

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "runtime/base/scope_exit.h"
+#include "runtime/sync/spin.h"
 #include "runtime/trace/counters.h"
 
 namespace triga::exec {
@@ -21,7 +22,7 @@ submit_status thread_pool::submit(task& node) {
     ++started_;
     return submit_status::needs_worker;
   }
-  if (parked_ != 0 && !wake_pending_) {
+  if (parked_ != 0 && !wake_pending_ && !spinning_) {
     wake_one_unlocking(lock);
   } else {
     lock.unlock();
@@ -86,7 +87,7 @@ task* thread_pool::next_task(worker& self) {
 
 // Detached. True: there may be a task. False: closed and empty.
 bool thread_pool::wait_for_task(worker& self) {
-  for (bool may_spin = options_.spin.count() != 0;; may_spin = false) {
+  for (bool may_spin = options_.spins;; may_spin = false) {
     std::unique_lock lock(mutex_);
     if (!queue_.empty()) return true;
     if (closed_) return false;
@@ -94,9 +95,8 @@ bool thread_pool::wait_for_task(worker& self) {
       self.gave_token = true;
       ++idle_tokens_;
     }
-    if (may_spin) {
-      lock.unlock();
-      if (spin_for_task()) return true;
+    if (may_spin && !spinning_) {
+      if (spin_for_task(lock)) return true;
       continue;
     }
     ++parked_;
@@ -111,15 +111,19 @@ bool thread_pool::wait_for_task(worker& self) {
   }
 }
 
-bool thread_pool::spin_for_task() const noexcept {
-  const time_point until = monotonic_clock::now() + options_.spin;
-  do {
+// Lets go of the lock. True: there was a task.
+bool thread_pool::spin_for_task(std::unique_lock<std::mutex>& lock) noexcept {
+  spinning_ = true;
+  lock.unlock();
+  bool found = false;
+  {
+    sync::spin turn(sync::waiting_for::task);
     // relaxed: the task itself is taken under the mutex.
-    for (int i = 0; i < 32; ++i) {
-      if (queued_.load(std::memory_order_relaxed) != 0) return true;
-    }
-  } while (monotonic_clock::now() < until);
-  return false;
+    while (!found && turn.again()) found = queued_.load(std::memory_order_relaxed) != 0 && turn.succeeded();
+  }
+  lock.lock();
+  spinning_ = false;
+  return found;
 }
 
 void thread_pool::enter() noexcept { present_.fetch_add(1, std::memory_order_relaxed); }
@@ -198,7 +202,7 @@ bool thread_pool::closed() const noexcept {
 void thread_pool::reset_in_child() noexcept {
   new (&mutex_) std::mutex;
   idle_tokens_ = started_ = parked_ = 0;
-  wake_pending_ = false;
+  wake_pending_ = spinning_ = false;
   queued_.store(0, std::memory_order_relaxed);
   present_.store(0, std::memory_order_relaxed);
   orphans_ = std::move(queue_);

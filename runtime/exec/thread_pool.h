@@ -40,8 +40,9 @@ class thread_pool final : public fork_aware {
   struct options {
     std::size_t max_workers = 1;
     idle_rule idle = idle_rule::when_queue_empty;
-    // How long a worker that found the queue empty looks for a task, detached, before it sleeps.
-    nanoseconds spin{0};
+    // Whether a worker that found the queue empty may look for a task, detached, before it sleeps (spin.h).
+    // One at a time does.
+    bool spins = false;
   };
 
   explicit thread_pool(options chosen) : options_(chosen) {}
@@ -112,7 +113,7 @@ class thread_pool final : public fork_aware {
   task* next_task(worker& self);
   void enter() noexcept;
   void leave() noexcept;
-  bool spin_for_task() const noexcept;
+  bool spin_for_task(std::unique_lock<std::mutex>& lock) noexcept;
   void wake_one_unlocking(std::unique_lock<std::mutex>& lock) noexcept;
 
   const options options_;
@@ -123,6 +124,7 @@ class thread_pool final : public fork_aware {
   std::size_t started_ = 0;  // threads asked for, ever: never more than max_workers
   std::size_t parked_ = 0;
   bool wake_pending_ = false;  // a woken worker has not come for its task yet
+  bool spinning_ = false;      // a worker looks out for tasks, and needs no wake
   bool closed_ = false;
   std::atomic<std::size_t> queued_{0};  // queue_.size(), written under the mutex, read by spinners
   sync::futex_word signal_{0};          // a generation: parked workers sleep on it

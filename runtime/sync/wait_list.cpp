@@ -5,6 +5,7 @@
 
 #include "runtime/base/fork_generation.h"
 #include "runtime/sync/pause.h"
+#include "runtime/sync/spin.h"
 #include "runtime/trace/counters.h"
 
 namespace triga::sync {
@@ -43,22 +44,25 @@ class [[nodiscard]] wait_list::guard {
 };
 
 wait_status waiter::park(time_point deadline) noexcept {
+  std::uint32_t expected = waiting;
+  // Relaxed: announces the sleep and carries no data. Fails where it was announced before, or told already.
+  state_.compare_exchange_strong(expected, asleep, std::memory_order_relaxed);
   while (!notified()) {
-    const wait_status outcome = futex_wait(state_, waiting, deadline);
+    const wait_status outcome = futex_wait(state_, asleep, deadline);
     if (outcome != wait_status::woken && !notified()) return outcome;
   }
   return wait_status::woken;
 }
 
-bool waiter::spin(nanoseconds budget) const noexcept {
-  const time_point end = deadline_after(budget);
-  do {
-    for (int i = 0; i < 16; ++i) {
-      if (notified()) return true;
-      pause();
+waiter::look_out waiter::spin_for_notification() const noexcept {
+  spin turn(waiting_for::notification);
+  while (turn.again()) {
+    if (notified()) {
+      turn.succeeded();
+      return look_out::came;
     }
-  } while (monotonic_clock::now() < end);
-  return notified();
+  }
+  return turn.began() ? look_out::in_vain : look_out::not_now;
 }
 
 void wait_list::enqueue(waiter& self) noexcept {
@@ -105,6 +109,7 @@ std::size_t wait_list::notify(std::size_t count) noexcept {
   std::size_t done = 0;
   while (done < count && !empty()) {
     futex_word* word = nullptr;
+    bool sleeps = false;
     {
       const guard held(*this);
       waiter* const first = head_locked();
@@ -112,11 +117,11 @@ std::size_t wait_list::notify(std::size_t count) noexcept {
       unlink_locked(*first);
       word = &first->state_;
       // Release: pairs with notified(). From here on the waiter may return and its storage may go.
-      word->store(waiter::told, std::memory_order_release);
+      sleeps = word->exchange(waiter::told, std::memory_order_release) == waiter::asleep;
     }
     // So this is a wake by address only: the kernel looks up sleepers and reads nothing there, and a sleeper
     // that happens to use the address anew sees one spurious wake, which every futex wait has to bear anyway.
-    if (futex_wake(*word, 1) > 0) trace::count(trace::counter::wakes);
+    if (sleeps && futex_wake(*word, 1) > 0) trace::count(trace::counter::wakes);
     ++done;
   }
   return done;

@@ -34,18 +34,20 @@ class waiter {
 
   // True once a notification has taken this waiter off its list.
   // Acquire: what the notifier did before is visible to the one that was notified.
-  [[nodiscard]] bool notified() const noexcept { return state_.load(std::memory_order_acquire) != waiting; }
+  [[nodiscard]] bool notified() const noexcept { return state_.load(std::memory_order_acquire) == told; }
 
   // Sleeps until notified (woken), until `deadline` (timed_out) or until a signal handler ran (interrupted).
   wait_status park(time_point deadline) noexcept;
 
-  // Looks out for a notification for `budget` without sleeping; true if it came.
-  bool spin(nanoseconds budget) const noexcept;
+  // Looks out for a notification for a moment, if that has paid lately (see spin.h).
+  enum class look_out { came, in_vain, not_now };
+  [[nodiscard]] look_out spin_for_notification() const noexcept;
 
  private:
   friend class wait_list;
   static constexpr std::uint32_t waiting = 0;
   static constexpr std::uint32_t told = 1;
+  static constexpr std::uint32_t asleep = 2;  // or about to be: a notifier has to call the kernel
 
   futex_word state_{waiting};
   waiter* next_ = nullptr;  // both guarded by the list's lock

@@ -16,6 +16,9 @@ enum class counter : std::size_t {
   tasks_run,          // tasks that a thread pool ran
   wakes,              // parked threads woken by a futex call
   wakes_saved,        // submits that needed no wake
+  spins,              // times that a thread looked out for its event before it would sleep
+  spins_paid,         // those in which it came
+  spin_nanoseconds,   // processor time that all of them took
   queue_operations,   // put and get on a native queue
   sync_operations,    // operations on threading's native Condition, Event and semaphores
   processes_spawned,  // child processes started
@@ -38,28 +41,20 @@ enum class counter : std::size_t {
 
 inline constexpr std::size_t counter_count = static_cast<std::size_t>(counter::count_);
 
-inline constexpr std::array<std::string_view, counter_count> counter_names = {"threads_started",
-                                                                              "threads_reused",
-                                                                              "tasks_run",
-                                                                              "wakes",
-                                                                              "wakes_saved",
-                                                                              "queue_operations",
-                                                                              "sync_operations",
-                                                                              "processes_spawned",
-                                                                              "processes_reused",
-                                                                              "processes_died",
-                                                                              "process_tasks_run",
-                                                                              "messages_sent",
-                                                                              "messages_received",
-                                                                              "message_bytes",
-                                                                              "loop_iterations",
-                                                                              "callbacks_run",
-                                                                              "timers_scheduled",
-                                                                              "timers_fired",
-                                                                              "polls",
-                                                                              "descriptor_events",
-                                                                              "bytes_read",
-                                                                              "bytes_written"};
+inline constexpr std::array<std::string_view, counter_count> counter_names = {
+    "threads_started",   "threads_reused",
+    "tasks_run",         "wakes",
+    "wakes_saved",       "spins",
+    "spins_paid",        "spin_nanoseconds",
+    "queue_operations",  "sync_operations",
+    "processes_spawned", "processes_reused",
+    "processes_died",    "process_tasks_run",
+    "messages_sent",     "messages_received",
+    "message_bytes",     "loop_iterations",
+    "callbacks_run",     "timers_scheduled",
+    "timers_fired",      "polls",
+    "descriptor_events", "bytes_read",
+    "bytes_written"};
 
 using counter_values = std::array<std::uint64_t, counter_count>;
 

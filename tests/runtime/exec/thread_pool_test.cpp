@@ -230,7 +230,7 @@ TEST(CachedPool, RefusesWorkAfterShutDown) {
 }
 
 TEST(CachedPool, SpinningWorkersFindTheirTasks) {
-  cached_pool pool({.max_workers = 2, .spin = std::chrono::microseconds(50)});
+  cached_pool pool({.max_workers = 2, .spins = true});
   std::atomic<int> ran{0};
   for (int i = 0; i < 500; ++i) {
     latch done;
