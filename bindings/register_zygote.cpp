@@ -44,18 +44,25 @@ void await_readable(int socket) {
   }
 }
 
-proc::child_process zygote_start(int socket, const std::optional<proc::process_traits>& traits,
-                                 const std::vector<int>& descriptors, const std::vector<int>& targets) {
+void zygote_order(int socket, int socket_of_clone) {
+  if (const int error = proc::send_order(socket, socket_of_clone)) py::throw_os_error(error);
+}
+
+proc::child_process zygote_answer(int socket) {
+  await_readable(socket);
+  auto answer = proc::receive_answer(socket);
+  if (!answer) py::throw_os_error(answer.error());
+  return {answer->pid, std::move(answer->pidfd)};
+}
+
+void zygote_start(int socket, const std::optional<proc::process_traits>& traits,
+                  const std::vector<int>& descriptors, const std::vector<int>& targets) {
   std::optional<proc::inherited_traits> inherited;
   if (traits) inherited = traits->inherited;
   if (const int error = proc::send_request(socket, inherited, descriptors, targets))
     py::throw_os_error(error);
-  await_readable(socket);
-  auto answer = proc::receive_answer(socket);
-  if (!answer) py::throw_os_error(answer.error());
   trace::count(trace::counter::processes_spawned);
   trace::count(trace::counter::processes_reused);
-  return {answer->pid, std::move(answer->pidfd)};
 }
 
 proc::child_process spawn(const std::string& path, const std::vector<std::string>& arguments,
@@ -65,32 +72,20 @@ proc::child_process spawn(const std::string& path, const std::vector<std::string
   return *std::move(child);
 }
 
-// How a clone comes out of Zygote.serve(): the numbers of its descriptors, and the signals to ignore if it
-// was given traits.
-using clone_entry = std::pair<std::vector<int>, std::optional<std::uint64_t>>;
-
-clone_entry enter_clone(proc::zygote_server& server, proc::start_request request) {
-  server.close();
-  auto numbers = proc::place_descriptors(std::move(request.descriptors), request.targets);
-  if (!numbers) py::throw_os_error(numbers.error());
-  if (!request.traits) return {*std::move(numbers), std::nullopt};
-  proc::assume_traits(*request.traits);
-  return {*std::move(numbers), request.traits->ignored_signals};
-}
-
-// In the zygote: answers the request with a clone. In the clone: returns.
-std::optional<clone_entry> serve_request(proc::zygote_server& server, proc::start_request request) {
+// In the zygote: answers the order with a clone. Returns whether this is the clone.
+bool serve_order(proc::zygote_server& server, unique_fd socket_of_clone) {
   PyOS_BeforeFork();
   auto made = proc::clone_as_sibling();
   if (made && made->pid == 0) {
     PyOS_AfterFork_Child();
-    return enter_clone(server, std::move(request));
+    server.become_spare(std::move(socket_of_clone));
+    return true;
   }
   PyOS_AfterFork_Parent();
   // A parent that is gone cannot be answered; the next turn sees that it is gone.
   static_cast<void>(made ? proc::send_answer(server.control(), made->pid, made->pidfd.get())
                          : proc::send_refusal(server.control(), made.error()));
-  return std::nullopt;
+  return false;
 }
 
 proc::zygote_event await(proc::zygote_server& server) {
@@ -106,25 +101,42 @@ proc::zygote_event await(proc::zygote_server& server) {
   }
 }
 
-// Serves requests until something else has to be done: returns a clone's entry in a clone, True when somebody
-// has connected to the listener, None when the zygote has to end.
-pb::object serve(proc::zygote_server& server) {
+// Serves orders until something else has to be done: "clone" in a clone, "connection" when somebody has
+// connected to the listener, "over" when the zygote has to end.
+const char* serve(proc::zygote_server& server) {
   for (;;) {
     switch (await(server)) {
       case proc::zygote_event::connection:
-        return pb::bool_(true);
+        return "connection";
       case proc::zygote_event::request:
         break;
       default:
-        return pb::none();
+        return "over";
     }
-    auto request = proc::receive_request(server.control());
-    if (!request) {
-      if (!server.drop_control()) return pb::none();
+    auto order = proc::receive_order(server.control());
+    if (!order) {
+      if (!server.drop_control()) return "over";
       continue;
     }
-    if (auto entry = serve_request(server, *std::move(request))) return pb::cast(*std::move(entry));
+    if (serve_order(server, *std::move(order))) return "clone";
   }
+}
+
+// What a clone is given: the numbers of its descriptors, and the signals to ignore if it was given traits.
+using clone_entry = std::pair<std::vector<int>, std::optional<std::uint64_t>>;
+
+// In a clone: sleeps until it is told what it shall have. None when nobody will tell it any more.
+std::optional<clone_entry> await_start(proc::zygote_server& server) {
+  if (await(server) != proc::zygote_event::request) return std::nullopt;
+  auto request = proc::receive_request(server.control());
+  if (!request) return std::nullopt;
+  server.close();
+  auto numbers = proc::place_descriptors(std::move(request->descriptors), request->targets);
+  if (!numbers) py::throw_os_error(numbers.error());
+  const auto traits = request->traits;
+  if (!traits) return clone_entry{*std::move(numbers), std::nullopt};
+  proc::assume_traits(*traits);
+  return clone_entry{*std::move(numbers), traits->ignored_signals};
 }
 
 proc::process_traits traits_of_this_thread() {
@@ -162,15 +174,22 @@ void register_zygote(pb::module_& core) {
            }),
            pb::arg("parent"), pb::arg("control") = -1, pb::arg("listener") = -1, pb::arg("alive") = -1)
       .def("serve", &serve,
-           "Serves requests. Returns (descriptors, ignored signals or None) in a clone, True when somebody "
-           "has "
-           "connected to the listener, None when the zygote has to end.")
+           "Makes clones as ordered. Returns \"clone\" in a clone, \"connection\" when somebody has "
+           "connected to "
+           "the listener, \"over\" when the zygote has to end.")
+      .def("await_start", &await_start,
+           "In a clone: sleeps until it is started. Returns (descriptors, ignored signals or None), or None "
+           "when it has to end.")
       .def_property_readonly("listener", &proc::zygote_server::listener)
       .def("set_control",
            [](proc::zygote_server& server, int control) { server.set_control(unique_fd(control)); });
+  core.def(
+      "zygote_order", &zygote_order, pb::arg("socket"), pb::arg("socket_of_clone"),
+      "Asks the zygote behind SOCKET for a clone that waits at SOCKET_OF_CLONE, without waiting for it.");
+  core.def("zygote_answer", &zygote_answer, pb::arg("socket"),
+           "The clone that was asked for longest ago, once the zygote has made it.");
   core.def("zygote_start", &zygote_start, pb::arg("socket"), pb::arg("traits"), pb::arg("descriptors"),
-           pb::arg("targets"),
-           "Asks the zygote behind SOCKET for a process; it gets DESCRIPTORS under TARGETS.");
+           pb::arg("targets"), "Starts the clone behind SOCKET with DESCRIPTORS under TARGETS.");
   core.def("spawn", &spawn, pb::arg("path"), pb::arg("arguments"), pb::arg("descriptors"),
            "Starts a program that has DESCRIPTORS open from 3 on, and nothing else beside 0 to 2.");
   core.def("exit_without_teardown", &exit_without_teardown, pb::arg("code"),

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint32_t request_mark = 0x71727a01;  // changes with the layout below
 constexpr std::uint32_t answer_mark = 0x71727a02;
+constexpr std::uint32_t order_mark = 0x71727a03;
 constexpr std::uint32_t most_targets = 65536;
 
 // The first message of a request; each message then carries the next targets, with their descriptors.
@@ -106,6 +107,23 @@ result<start_request> receive_request(int socket) {
   }
   if (request.targets.size() != header.count || !acceptable(request.targets)) return outcome::failure(EPROTO);
   return request;
+}
+
+int send_order(int socket, int socket_of_clone) {
+  return send_message(socket, std::as_bytes(std::span(&order_mark, 1)), std::span(&socket_of_clone, 1));
+}
+
+result<unique_fd> receive_order(int socket) {
+  using outcome = result<unique_fd>;
+  std::array<std::byte, largest_message> buffer;
+  auto got = receive_message(socket, buffer);
+  if (!got) return outcome::failure(got.error());
+  if (got->size == 0) return outcome::failure(ECONNRESET);
+  std::uint32_t mark = 0;
+  if (got->size != sizeof mark) return outcome::failure(EPROTO);
+  std::memcpy(&mark, buffer.data(), sizeof mark);
+  if (mark != order_mark || got->descriptors.size() != 1) return outcome::failure(EPROTO);
+  return std::move(got->descriptors.front());
 }
 
 int send_answer(int socket, pid_t pid, int pidfd) {

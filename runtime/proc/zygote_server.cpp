@@ -33,6 +33,12 @@ bool zygote_server::drop_control() noexcept {
   return static_cast<bool>(alive_);
 }
 
+void zygote_server::become_spare(unique_fd control) noexcept {
+  control_ = std::move(control);
+  listener_.reset();
+  alive_.reset();
+}
+
 void zygote_server::close() noexcept {
   parent_.reset();
   control_.reset();

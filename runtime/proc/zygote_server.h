@@ -30,7 +30,10 @@ class zygote_server {
   // The control connection is at its end or talks nonsense. Returns whether the zygote goes on without it.
   bool drop_control() noexcept;
 
-  // In a clone: closes all of it.
+  // In a clone that is kept ready: listens to its parent and its own control socket only.
+  void become_spare(unique_fd control) noexcept;
+
+  // In a clone that has its work: closes all of it.
   void close() noexcept;
 
  private:

@@ -375,6 +375,99 @@ def test_a_killed_zygote_is_replaced_and_its_processes_go_on(run, method: str) -
     assert values(done) == ([] if run.backend == "stdlib" else [[5, True, True], [-9]])
 
 
+def _reserve_script(killed: int) -> str:
+    return f"""
+        from multiprocessing import forkserver
+        from triga._processes.spawn_zygote import zygote
+        def reserve():
+            if sys.argv[1] == "spawn":
+                return zygote._reserve
+            return forkserver._forkserver._triga_running.reserve
+        if __name__ == "__main__":
+            context = mp.get_context(sys.argv[1])
+            def start(code):
+                process = context.Process(target=sys.exit, args=(code,))
+                process.start()
+                process.join()
+                return process.exitcode
+            report(start(5))
+            waiting = reserve()
+            while waiting._ordered:
+                waiting._collect()
+            pids = waiting.pids()
+            report(len(pids), {{open(f"/proc/{{pid}}/stat").read().split()[3] for pid in pids}} == {{str(os.getpid())}})
+            for pid in pids[:{killed}]:
+                os.kill(pid, signal.SIGKILL)
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            report(start(6), start(7))
+    """
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("killed", [0, 1, 2])
+def test_a_clone_that_was_killed_in_reserve_is_passed_over(run, method: str, killed: int) -> None:
+    if run.backend == "stdlib":
+        pytest.skip("the standard library keeps nothing in reserve")
+    assert values(run(_reserve_script(killed), method, spawned=3)) == [[5], [2, True], [6, 7]]
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])  # a fork in a process with threads may hang by right
+def test_many_threads_start_processes_at_once(run, method: str) -> None:
+    if run.backend == "stdlib" and method == "forkserver":
+        pytest.skip("the standard library's forkserver reports 255 for some of them")
+    done = run(
+        """
+        import threading
+        if __name__ == "__main__":
+            context = mp.get_context(sys.argv[1])
+            gate, codes = threading.Barrier(6), []
+            def starter(first):
+                gate.wait()
+                for code in range(first, first + 4):
+                    process = context.Process(target=sys.exit, args=(code,))
+                    process.start()
+                    process.join()
+                    codes.append(process.exitcode)
+            threads = [threading.Thread(target=starter, args=(first,)) for first in range(0, 24, 4)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+            report(sorted(codes))
+        """,
+        method,
+        spawned=24,
+    )
+    assert values(done) == [[list(range(24))]]
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_an_interrupt_while_starting_leaves_a_program_that_can_start(run, method: str) -> None:
+    done = run(
+        """
+        import random
+        def ring(number, frame): raise KeyboardInterrupt
+        if __name__ == "__main__":
+            context, moments = mp.get_context(sys.argv[1]), random.Random(5)
+            signal.signal(signal.SIGALRM, ring)
+            for _ in range(15):
+                process = context.Process(target=int)
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.0001, 0.003))
+                    process.start()
+                    process.join()
+                except KeyboardInterrupt:
+                    pass
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            process = context.Process(target=sys.exit, args=(5,))
+            process.start()
+            process.join()
+            report(process.exitcode)
+        """,
+        method,
+    )
+    assert values(done) == [[5]]
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_fork_of_the_program_has_a_zygote_of_its_own(run, method: str) -> None:
     done = (

@@ -168,5 +168,24 @@ TEST(StartAnswer, OfAZygoteThatIsGoneIsAConnectionError) {
   EXPECT_EQ(send_request(ends.parent.get(), std::nullopt, {}, {}), EPIPE) << "and not a signal";
 }
 
+TEST(Order, CarriesTheSocketOfTheCloneAndNothingElseIsOne) {
+  const sockets ends;
+  const sockets clones;
+  ASSERT_EQ(send_order(ends.parent.get(), clones.zygote.get()), 0);
+  auto got = receive_order(ends.zygote.get());
+  ASSERT_TRUE(got);
+  ASSERT_EQ(send_request(got->get(), std::nullopt, {}, {}), 0);
+  EXPECT_TRUE(receive_request(clones.parent.get())) << "what arrived is the other end of this socket";
+
+  ASSERT_EQ(send_request(ends.parent.get(), std::nullopt, {}, {}), 0);
+  EXPECT_EQ(receive_order(ends.zygote.get()).error(), EPROTO);
+}
+
+TEST(Order, ConnectionAtItsEndIsReported) {
+  sockets ends;
+  ends.parent.reset();
+  EXPECT_EQ(receive_order(ends.zygote.get()).error(), ECONNRESET);
+}
+
 }  // namespace
 }  // namespace triga::proc

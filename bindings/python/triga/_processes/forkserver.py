@@ -14,9 +14,10 @@ import sys
 from multiprocessing import AuthenticationError, connection, reduction, resource_tracker, spawn
 from typing import TYPE_CHECKING, Any
 
-from triga._core import ChildProcess, zygote_start
+from triga._core import ChildProcess
 from triga._processes.child import own_pidfd
 from triga._processes.launcher import boot
+from triga._processes.reserve import Reserve
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -34,13 +35,13 @@ class _Running:
     def __init__(self, process: ChildProcess, alive: int) -> None:
         self.process = process
         self.alive = alive
-        self.control = -1
-        self.control_key: bytes | None = None
+        self.reserve: Reserve | None = None
+        self.reserve_key: bytes | None = None
 
-    def drop_control(self) -> None:
-        if self.control >= 0:
-            os.close(self.control)
-        self.control, self.control_key = -1, None
+    def drop_reserve(self) -> None:
+        if self.reserve is not None:
+            self.reserve.close()
+        self.reserve = self.reserve_key = None
 
 
 def _running(server: Any) -> _Running | None:
@@ -59,7 +60,8 @@ def _drop_inherited(server: Any) -> None:
     server._lock._at_fork_reinit()
     running = _running(server)
     if running is not None:
-        running.drop_control()
+        if running.reserve is not None:
+            running.reserve.leave()
         os.close(running.alive)
         running.process.close()
         _forget(server)
@@ -115,7 +117,7 @@ def ensure_running(self: Any) -> None:
         if running is not None:
             if running.process.poll() is None:
                 return
-            running.drop_control()
+            running.drop_reserve()
             os.close(running.alive)
             running.process.close()
             _forget(self)
@@ -134,8 +136,8 @@ def _stop_unlocked(self: Any) -> None:
     with socket.socket(fileno=running.alive) as alive:
         # Not only closed: a fork of this process may hold another copy of it.
         alive.shutdown(socket.SHUT_RDWR)
-    running.drop_control()
     running.process.wait()
+    running.drop_reserve()
     running.process.close()
     _forget(self)
 
@@ -165,16 +167,16 @@ def _request(server: Any, descriptors: list[int]) -> ChildProcess:
         if running is None:
             raise ConnectionResetError("another thread has stopped the forkserver")
         try:
-            if running.control < 0 or running.control_key != server._forkserver_authkey:
-                control = _connect(server)
-                running.drop_control()
-                running.control, running.control_key = control, server._forkserver_authkey
-            return zygote_start(running.control, None, descriptors, [_ANY] * len(descriptors))
+            if running.reserve is None or running.reserve_key != server._forkserver_authkey:
+                reserve = Reserve(_connect(server))
+                running.drop_reserve()
+                running.reserve, running.reserve_key = reserve, server._forkserver_authkey
+            return running.reserve.start(None, descriptors, [_ANY] * len(descriptors))
         except AuthenticationError:
             raise
         except BaseException as error:
             # An answer may be on its way, which the next request must not take for its own.
-            running.drop_control()
+            running.drop_reserve()
             if isinstance(error, (ConnectionError, EOFError)):
                 running.process.wait(1.0)  # a killed server resets the connection a moment before it is seen to end
             raise

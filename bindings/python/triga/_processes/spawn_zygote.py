@@ -13,14 +13,15 @@ import threading
 from multiprocessing import util
 from typing import Any
 
-from triga._core import ChildProcess, ProcessTraits, environment, zygote_start
+from triga._core import ChildProcess, ProcessTraits, environment
 from triga._processes.launcher import boot
+from triga._processes.reserve import Reserve
 
 _READ_AT_START = (b"PYTHON", b"LC_", b"LANG", b"LD_", b"MALLOC_", b"GLIBC_", b"TZ=", b"TRIGA", b"HOME=", b"OPENSSL")
 
 
 class SpawnZygote:
-    """Lock: _lock guards every attribute; it is held over the exchange of one request and answer."""
+    """Lock: _lock guards every attribute; it is held over one start."""
 
     def __init__(self) -> None:
         self._forget()
@@ -29,15 +30,20 @@ class SpawnZygote:
     def _forget(self) -> None:
         self._lock = threading.Lock()
         self._process: ChildProcess | None = None
-        self._socket = -1
+        self._reserve: Reserve | None = None
         self._key: Any = None
         self._environment = b""
 
     def _drop(self) -> None:
         """In a forked child: the zygote is the parent's, whose ends of its sockets must not live on here."""
-        if self._socket >= 0:
-            os.close(self._socket)
+        if self._reserve is not None:
+            self._reserve.leave()
         self._forget()
+
+    def waiting(self) -> list[int]:
+        """The pids of the clones that are kept ready."""
+        with self._lock:
+            return [] if self._reserve is None else self._reserve.pids()
 
     @property
     def pid(self) -> int | None:
@@ -54,10 +60,12 @@ class SpawnZygote:
             self._process.send_signal(9)  # it holds nothing that would have to be cleaned up
             self._process.wait()
             self._process.close()
-            os.close(self._socket)
-            self._process, self._socket = None, -1
+            self._process = None
+        if self._reserve is not None:
+            self._reserve.close()
+            self._reserve = None
 
-    def _ensure_locked(self, traits: ProcessTraits, variables: bytes) -> None:
+    def _ensure_locked(self, traits: ProcessTraits, variables: bytes) -> Reserve:
         from triga import installed_parts
 
         at_start = tuple(each for each in variables.split(b"\0") if each.startswith(_READ_AT_START))
@@ -69,8 +77,10 @@ class SpawnZygote:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with ours, theirs:
                 self._process = boot("spawn", {}, [theirs.fileno()])
-                self._socket = ours.detach()
+                self._reserve = Reserve(ours.detach())
             self._key, self._environment = key, variables
+        assert self._reserve is not None
+        return self._reserve
 
     def start(self, descriptors: list[int], targets: list[int]) -> tuple[ChildProcess, bool]:
         """A process that has DESCRIPTORS under the numbers TARGETS and inherits what an exec would pass on.
@@ -80,9 +90,9 @@ class SpawnZygote:
         variables = environment()
         with self._lock:
             for attempt in (1, 2):
-                self._ensure_locked(traits := ProcessTraits(), variables)
+                reserve = self._ensure_locked(traits := ProcessTraits(), variables)
                 try:
-                    child = zygote_start(self._socket, traits, descriptors, targets)
+                    child = reserve.start(traits, descriptors, targets)
                     return child, variables != self._environment
                 except ConnectionError:
                     # It was killed just now.

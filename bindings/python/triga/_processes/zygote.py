@@ -81,8 +81,10 @@ def _serve_spawn() -> None:
     os.close(null)
     known = frozenset(sys.modules)
     _settle()
-    entry = server.serve()
-    if not isinstance(entry, tuple):
+    if server.serve() != "clone":
+        os._exit(0)
+    entry = server.await_start()
+    if entry is None:
         os._exit(0)
     (data, parent_sentinel, *_), wanted = entry
     _restore_signals(ignored, wanted)
@@ -193,10 +195,13 @@ def _serve_forkserver(told: dict[str, Any]) -> None:
     before = _ignore_terminal()
     server = Zygote(PARENT, listener=OWN, alive=OWN + 1)
     _settle()
-    while (event := server.serve()) is True:
+    while (event := server.serve()) == "connection":
         _accept(server, told["authkey"])
-    if not isinstance(event, tuple):
+    if event == "over":
         sys.exit()
+    entry = server.await_start()
+    if entry is None:
+        os._exit(0)
     code = 1
     runs_atexit = sys.version_info >= (3, 13)
     try:
@@ -205,7 +210,7 @@ def _serve_forkserver(told: dict[str, Any]) -> None:
             atexit.register(util._exit_function)  # type: ignore[attr-defined]
         for number, handler in before.items():
             signal.signal(number, handler)
-        (data, parent_sentinel, tracker, *inherited), _ = event
+        (data, parent_sentinel, tracker, *inherited), _ = entry
         forkserver._forkserver._inherited_fds = inherited  # type: ignore[attr-defined]
         resource_tracker._resource_tracker._fd = tracker  # type: ignore[attr-defined]
         code = spawn._main(data, parent_sentinel)

@@ -1,0 +1,114 @@
+"""Clones that a zygote has made ahead: a start hands one its work, and orders the next.
+
+A clone in reserve has run nothing but what every clone runs before its work. It waits at a socket of its own, whose
+other end is here, and ends when that is closed or this process ends.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections import deque
+from typing import TYPE_CHECKING
+
+from triga._core import zygote_answer, zygote_order, zygote_start
+
+if TYPE_CHECKING:
+    from triga._core import ChildProcess, ProcessTraits
+
+# With one, a start right after another would wait for the zygote's copying.
+_KEPT = 2
+_KILL = 9
+
+
+class Reserve:
+    """The clones behind one control socket of a zygote, which it owns. The caller's lock guards all of it."""
+
+    def __init__(self, control: int) -> None:
+        self._control = control
+        self._ready: deque[tuple[ChildProcess, int]] = deque()
+        self._ordered: deque[int] = deque()  # our ends of the sockets of clones that the zygote has yet to answer for
+
+    def __len__(self) -> int:
+        return len(self._ready) + len(self._ordered)
+
+    def pids(self) -> list[int]:
+        """The pids of the clones that wait, as far as the zygote's answers have been read."""
+        return [child.pid for child, _ in self._ready]
+
+    def _order(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            zygote_order(self._control, theirs.fileno())
+            self._ordered.append(ours.detach())
+
+    def _collect(self) -> None:
+        """Waits for the zygote's next answer; raises the zygote's error if it could not make a clone."""
+        try:
+            self._ready.append((zygote_answer(self._control), self._ordered[0]))
+        except OSError:
+            os.close(self._ordered.popleft())
+            raise
+        self._ordered.popleft()
+
+    def _refill(self) -> None:
+        try:
+            while len(self) < _KEPT:
+                self._order()
+        except OSError:
+            return  # no descriptor is free, or the zygote is gone: the next start that needs one will say so
+
+    def start(self, traits: ProcessTraits | None, descriptors: list[int], targets: list[int]) -> ChildProcess:
+        """A clone that was started with DESCRIPTORS under TARGETS."""
+        while True:
+            if not self._ready:
+                if not self._ordered:
+                    self._order()
+                self._collect()
+            child, command = self._ready.popleft()
+            try:
+                if child.poll() is not None:
+                    continue  # somebody killed it while it waited
+                zygote_start(command, traits, descriptors, targets)
+            except (BrokenPipeError, ConnectionResetError):
+                _end(child)  # or just now
+                continue
+            except BaseException:
+                _end(child)
+                raise
+            finally:
+                os.close(command)
+            self._refill()
+            return child
+
+    def close(self) -> None:
+        """Ends the clones that wait, and the connection. One that the zygote is still making ends by itself."""
+        while self._ordered and _is_readable(self._control):
+            try:
+                self._collect()
+            except OSError:
+                continue  # a refusal, or the zygote is gone
+        children = [child for child, _ in self._ready]
+        self.leave()
+        for child in children:
+            _end(child)
+
+    def leave(self) -> None:
+        """Closes the descriptors: all that a fork of the process that the clones belong to has to do."""
+        for descriptor in (self._control, *self._ordered, *(command for _, command in self._ready)):
+            os.close(descriptor)
+        self._ordered.clear()
+        self._ready.clear()
+
+
+def _is_readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _end(child: ChildProcess) -> None:
+    child.send_signal(_KILL)
+    child.wait()
+    child.close()
