@@ -468,6 +468,58 @@ def test_an_interrupt_while_starting_leaves_a_program_that_can_start(run, method
     assert values(done) == [[5]]
 
 
+def test_a_changed_main_module_is_run_as_it_is_now(run) -> None:
+    done = run(
+        """
+        VALUE = 1
+        def tell(): report(VALUE)
+        def start():
+            process = mp.get_context("spawn").Process(target=tell)
+            process.start()
+            process.join()
+        if __name__ == "__main__":
+            os.utime(__file__, (0, 0))  # long ago, so that the zygote keeps what it compiles
+            start()
+            text = open(__file__).read()
+            with open(__file__, "w") as file: file.write(text.replace("VALUE = 1", "VALUE = 2", 1))
+            os.utime(__file__, (0, 0))  # of the same size and time
+            start()
+        """,
+        spawned=2,
+    )
+    assert values(done) == [[1], [2]]
+
+
+def test_a_warning_of_the_main_modules_compilation_is_shown_by_each_process(run) -> None:
+    done = run(
+        """
+        if __name__ == "__main__":
+            os.utime(__file__, (0, 0))
+            for _ in range(2):
+                process = mp.get_context("spawn").Process(target=int)
+                process.start()
+                process.join()
+        assert 1 is 1
+        """,
+        spawned=2,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("SyntaxWarning") == 3
+
+
+def test_the_main_modules_code_is_compiled_once(tmp_path: Path) -> None:
+    script = tmp_path / "kept.py"
+    script.write_text("value = 1\n")
+    probe = (
+        "import runpy, os, sys; from triga._processes.main_code import keep; stock = runpy._get_code_from_file\n"
+        "path = sys.argv[1]; assert not keep(path), 'written just now'\n"
+        "os.utime(path, (0, 0)); assert keep(path); import builtins; builtins.compile = None\n"
+        "assert runpy.run_path(path)['value'] == 1; assert runpy._get_code_from_file is stock\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe, str(script)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_fork_of_the_program_has_a_zygote_of_its_own(run, method: str) -> None:
     done = (

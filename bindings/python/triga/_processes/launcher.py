@@ -11,6 +11,7 @@ from typing import Any
 from triga._core import ChildProcess
 from triga._core import spawn as spawn_program
 from triga._processes.child import own_pidfd
+from triga._processes.main_code import main_path
 from triga._processes.preload import standard_modules
 
 # The first two descriptors of every zygote; what follows is named by its kind.
@@ -41,7 +42,7 @@ def boot(kind: str, configuration: dict[str, Any], descriptors: list[int]) -> Ch
 
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     told = {"kind": kind, "parts": sorted(installed_parts()), "modules": standard_modules(), **configuration}
-    told["descriptors"] = len(descriptors)
+    told |= {"descriptors": len(descriptors), "main_path": main_path()}
     executable = os.fsdecode(spawn.get_executable())
     flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
     command = [executable, *flags, "-c", _COMMAND.format(home=home), "--multiprocessing-fork"]

@@ -24,6 +24,7 @@ from typing import Any
 from triga._core import Zygote
 from triga._processes.launcher import CONFIGURATION, OWN, PARENT
 from triga._processes.leave import leave
+from triga._processes.main_code import keep
 from triga._processes.preload import import_all
 
 # A zygote is in its parent's process group, but what a person types at the terminal is meant for the program.
@@ -41,6 +42,7 @@ def main() -> None:
         os.set_inheritable(descriptor, False)
     _install(frozenset(told["parts"]))
     import_all(told["modules"])
+    keep(told["main_path"])
     if told["kind"] == "spawn":
         _serve_spawn()
     else:
