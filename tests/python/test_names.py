@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import subprocess
 import sys
 
@@ -77,3 +78,33 @@ def test_the_pool_runs_tasks_on_the_core() -> None:
         pool.close()
         pool.join()
     assert triga.stats()["messages_sent"] > before["messages_sent"]
+
+
+def test_the_thread_pool_runs_tasks_on_the_core() -> None:
+    assert not triga.installed_parts()
+    before = triga.stats()
+    with triga.ThreadPoolExecutor(2, thread_name_prefix="native") as executor:
+        futures = [executor.submit(double, x) for x in range(20)]
+        done, pending = concurrent.futures.wait(futures)
+        assert [future.result() for future in futures] == list(executor.map(double, range(20)))
+    assert (len(done), len(pending)) == (20, 0)
+    assert isinstance(futures[0], concurrent.futures.Future)
+    assert triga.stats()["tasks_run"] == before["tasks_run"] + 40
+
+
+def test_the_thread_pool_is_the_one_that_install_puts_in_place() -> None:
+    native = triga.ThreadPoolExecutor
+    assert concurrent.futures.ThreadPoolExecutor is not native
+    with triga.installed():
+        assert concurrent.futures.ThreadPoolExecutor is native
+    assert concurrent.futures.ThreadPoolExecutor is not native
+    with triga.installed():
+        assert concurrent.futures.ThreadPoolExecutor is native
+
+
+def test_a_program_that_leaves_a_thread_pool_running_ends_when_its_tasks_are_done() -> None:
+    code = (
+        "import triga\nexecutor = triga.ThreadPoolExecutor(1)\nfor number in range(3): executor.submit(print, number)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n1\n2\n", "")

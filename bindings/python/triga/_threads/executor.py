@@ -249,9 +249,30 @@ def make_executor_class(module: ModuleType) -> type:
     return ThreadPoolExecutor
 
 
+def executor_class(module: ModuleType) -> type:
+    """The native ThreadPoolExecutor for this copy of ``concurrent.futures.thread``, always the same.
+
+    Kept by the module, patched or not: the class and the module end together.
+    """
+    names = vars(module)
+    if "_triga_executor" not in names:
+        names["_triga_executor"] = make_executor_class(module)
+    native: type = names["_triga_executor"]
+    return native
+
+
+def __getattr__(name: str) -> object:
+    # triga.ThreadPoolExecutor. Not at import: this module is imported to patch a module that is not yet in place.
+    if name != "ThreadPoolExecutor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from concurrent.futures import thread
+
+    return executor_class(thread)
+
+
 def patch_thread_module(module: ModuleType, replace: Replace) -> None:
     """Puts the native ThreadPoolExecutor into ``concurrent.futures.thread`` and its package."""
-    native = make_executor_class(module)
+    native = executor_class(module)
     replace(module, "ThreadPoolExecutor", native)
     package = sys.modules.get("concurrent.futures")
     if package is not None and sys.modules.get(module.__name__, module) is module:
