@@ -42,7 +42,7 @@ pb::object exit_of(const proc::departure& worker) {
 }
 
 pb::tuple departure_of(const proc::departure& worker) {
-  return pb::make_tuple(worker.worker, worker.pid, exit_of(worker), proc::describe(worker));
+  return pb::make_tuple(worker.worker, worker.pid, exit_of(worker), proc::describe(worker), worker.was_done);
 }
 
 const char* name_of(process_pool::ended how) {
@@ -155,6 +155,21 @@ class pool_binding {
     return told(std::move(*end));
   }
 
+  // The next outcome to arrive: (index, word, value), or None. A value that cannot be unpickled comes with
+  // what unpickling raised, under the word "damaged".
+  pb::object next_arrival(arrivals& from) const {
+    auto next = from.take();
+    if (!next) return pb::none();
+    try {
+      const pb::tuple end = told(std::move(next->end));
+      return pb::make_tuple(next->index, end[0], end[1]);
+    } catch (pb::error_already_set& error) {
+      pb::object raised = error.value();
+      if (error.trace()) PyException_SetTraceback(raised.ptr(), error.trace().ptr());
+      return pb::make_tuple(next->index, "damaged", raised);
+    }
+  }
+
   // The values of a complete batch without failures: each task's value is a list, and they become one list.
   pb::list take_lists(batch& from) const {
     pb::list all;
@@ -264,13 +279,7 @@ void register_pool(pb::module_& core) {
       .def("take_notices", [](pool_binding& self) { return self.core().take_notices(); })
       .def("take", &pool_binding::take)
       .def("take_lists", &pool_binding::take_lists)
-      .def("take_arrivals",
-           [](const pool_binding& self, arrivals& from) {
-             pb::list all;
-             for (auto& each : from.take())
-               all.append(pb::make_tuple(each.index, self.told(std::move(each.end))));
-             return all;
-           })
+      .def("next_arrival", &pool_binding::next_arrival)
       .def("cancel", [](pool_binding& self, const receiver& to,
                         std::uint64_t index) { return self.core().cancel(&to, index); })
       .def("cancel_waiting", [](pool_binding& self) { self.core().cancel_waiting(); })
@@ -288,13 +297,14 @@ void register_pool(pb::module_& core) {
 void register_worker(pb::module_& core) {
   core.def(
       "run_pool_worker",
-      [](int memory, int bell, int leader, int collector, int parent, std::uint64_t most,
+      [](int memory, int bell, int leader, int collector, int parent, bool executor, std::uint64_t most,
          const pb::object& make_pickler, const pb::object& initialize, const pb::object& wrap_error,
          const pb::object& wrap_unsendable) {
         proc::worker_link link({memory, bell, leader, collector, parent});
         proc::die_with(link.parent());
         initialize();
-        run_worker(link, most, make_pickler, wrap_error, wrap_unsendable);
+        run_worker(link, executor ? worker_kind::executor : worker_kind::pool, most, make_pickler, wrap_error,
+                   wrap_unsendable);
       },
       "The life of a pool's worker process; takes the descriptors over.");
   core.def("note_fork", &shm::note_fork, "Tells shared payloads that this process is about to fork.");

@@ -62,19 +62,24 @@ struct answer {
   pb::object value;
 };
 
-// Takes the exception that is set if it is an Exception; throws it on if it is not.
-pb::object caught(pb::error_already_set& error) {
-  if (!error.matches(PyExc_Exception)) throw std::move(error);
+// Takes the exception that is set if it does not end a worker of this kind; throws it on if it does.
+pb::object caught(pb::error_already_set& error, worker_kind kind) {
+  if (kind == worker_kind::pool && !error.matches(PyExc_Exception)) throw std::move(error);
   pb::object value = error.value();
   if (error.trace()) PyException_SetTraceback(value.ptr(), error.trace().ptr());
   return value;
 }
 
-answer run_and_catch(const decoder& decode, proc::message& task, const pb::object& wrap_error) {
+answer run_and_catch(const decoder& decode, proc::message& task, worker_kind kind,
+                     const pb::object& wrap_error) {
+  bool unpickled = false;
   try {
-    return {proc::value_tag, run(task_tag{task.tag}, decode.decode(task))};
+    pb::object call = decode.decode(task);
+    unpickled = true;
+    return {proc::value_tag, run(task_tag{task.tag}, std::move(call))};
   } catch (pb::error_already_set& error) {
-    return {proc::error_tag, wrap_error(caught(error))};
+    if (kind == worker_kind::executor && !unpickled) throw;
+    return {proc::error_tag, wrap_error(caught(error, kind))};
   }
 }
 
@@ -98,18 +103,18 @@ bool send(proc::worker_link& link, const encoders::encoded& ready, std::uint64_t
 }
 
 bool send_answer(proc::worker_link& link, encoders& encode, std::uint64_t sequence, const answer& given,
-                 const pb::object& wrap_unsendable) {
+                 worker_kind kind, const pb::object& wrap_unsendable) {
   try {
     return send(link, encode.encode(given.value), sequence, given.tag);
   } catch (pb::error_already_set& error) {
-    const pb::object wrapped = wrap_unsendable(caught(error), given.value);
+    const pb::object wrapped = wrap_unsendable(caught(error, kind), given.value);
     return send(link, encode.encode(wrapped), sequence, proc::error_tag);
   }
 }
 
 }  // namespace
 
-void run_worker(proc::worker_link& link, std::uint64_t most, const pb::object& make_pickler,
+void run_worker(proc::worker_link& link, worker_kind kind, std::uint64_t most, const pb::object& make_pickler,
                 const pb::object& wrap_error, const pb::object& wrap_unsendable) {
   encoders encode(make_pickler);
   const decoder decode;
@@ -118,9 +123,9 @@ void run_worker(proc::worker_link& link, std::uint64_t most, const pb::object& m
     proc::message task;
     if (!next_task(link, task)) return;
     const std::uint64_t sequence = task.sequence;
-    const answer given = run_and_catch(decode, task, wrap_error);
+    const answer given = run_and_catch(decode, task, kind, wrap_error);
     trace::count(trace::counter::process_tasks_run);
-    if (!send_answer(link, encode, sequence, given, wrap_unsendable)) return;
+    if (!send_answer(link, encode, sequence, given, kind, wrap_unsendable)) return;
   }
 }
 

@@ -18,11 +18,18 @@ enum class task_tag : std::uint16_t {
   starmap = 3  // (function, items): [function(*item) for item in items]
 };
 
+// What ends a worker, in which the standard library's two pools differ.
+enum class worker_kind {
+  pool,     // what a task raises that is no Exception (SystemExit, KeyboardInterrupt)
+  executor  // a task that cannot be unpickled; whatever it raises when it runs is sent to the parent
+};
+
 // A worker process's life: takes tasks, runs them and sends what came of them, until the parent wants no
 // more, `most` tasks have run (0: no limit) or the parent has died. `wrap_error(exception)` gives what is
 // sent for an exception, `wrap_unsendable(exception, value)` what is sent for a value that could not be
-// pickled or sent. What is no Exception (SystemExit, KeyboardInterrupt) ends the loop.
-void run_worker(proc::worker_link& link, std::uint64_t most, const pybind11::object& make_pickler,
-                const pybind11::object& wrap_error, const pybind11::object& wrap_unsendable);
+// pickled or sent.
+void run_worker(proc::worker_link& link, worker_kind kind, std::uint64_t most,
+                const pybind11::object& make_pickler, const pybind11::object& wrap_error,
+                const pybind11::object& wrap_unsendable);
 
 }  // namespace triga

@@ -76,6 +76,11 @@ PyObject* method_start(PyObject* self, PyObject*) {
   return PyObject_CallMethod(reinterpret_cast<PyObject*>(Py_TYPE(self)), "_refuse_start", "O", self);
 }
 
+// For what runs elsewhere: pending -> running, if it still is pending. No notice: nothing waits for that.
+PyObject* method_note_running(PyObject* self, PyObject*) {
+  return PyBool_FromLong(as_future(self)->state.start());
+}
+
 PyObject* method_cancelled(PyObject* self, PyObject*) {
   const progress now = as_future(self)->state.now();
   return PyBool_FromLong(now == progress::cancelled || now == progress::cancelled_and_notified);
@@ -162,6 +167,7 @@ PyMethodDef future_methods[] = {
     {"running", method_running, METH_NOARGS, nullptr},
     {"done", method_done, METH_NOARGS, nullptr},
     {"add_done_callback", method_add_done_callback, METH_O, nullptr},
+    {"_note_running", method_note_running, METH_NOARGS, nullptr},
     {"set_running_or_notify_cancel", method_start, METH_NOARGS, nullptr},
     {"set_result", method_set_result, METH_O, nullptr},
     {"set_exception", method_set_exception, METH_O, nullptr},

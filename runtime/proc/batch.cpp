@@ -67,9 +67,12 @@ delivery arrivals::deliver(std::uint64_t index, outcome&& end) {
   return {.wake = false, .notice = true};
 }
 
-std::deque<arrivals::arrival> arrivals::take() {
+std::optional<arrivals::arrival> arrivals::take() {
   const std::lock_guard lock(mutex_);
-  return std::exchange(arrived_, {});
+  if (arrived_.empty()) return std::nullopt;
+  std::optional<arrival> next(std::move(arrived_.front()));
+  arrived_.pop_front();
+  return next;
 }
 
 }  // namespace triga::proc

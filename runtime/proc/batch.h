@@ -66,8 +66,8 @@ class arrivals : public receiver {
     std::uint64_t index;
     outcome end;
   };
-  // All that have come, in order.
-  std::deque<arrival> take();
+  // The next in order of arrival; nullopt if none has come.
+  std::optional<arrival> take();
 
  private:
   std::mutex mutex_;  // guards all below

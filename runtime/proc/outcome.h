@@ -17,6 +17,7 @@ struct departure {
   pid_t pid = 0;
   exit_status status;
   bool was_ready = false;    // it had told that its start was complete
+  bool was_done = false;     // it had run all the tasks of its quota
   bool was_corrupt = false;  // it was killed because its ring held nonsense
 };
 

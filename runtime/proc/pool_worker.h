@@ -42,6 +42,8 @@ class pool_worker {
 
   // Whether another task fits its quota, its claim slots and `depth` tasks in flight.
   [[nodiscard]] bool accepts(std::size_t depth) const noexcept;
+  // Whether it has run all the tasks of its quota.
+  [[nodiscard]] bool is_done() const noexcept { return quota_ == 0 && in_flight_.empty(); }
   [[nodiscard]] std::size_t load() const noexcept { return in_flight_.size(); }
 
   // Puts the task in the ring; false if there is no room, or the ring is corrupt. The worker is woken.

@@ -304,6 +304,7 @@ void process_pool::bury(const worker_pointer& worker) {
   left.worker = worker->id();
   left.pid = worker->pid;
   left.was_ready = worker->up;
+  left.was_done = worker->is_done();
   left.was_corrupt = worker->corrupt;
   if (worker->process) {
     left.status = peek_exit(worker->process);
@@ -363,7 +364,7 @@ void process_pool::cancel_waiting() {
   backlog_bytes_ = 0;
   for (const auto& worker : workers_) {
     pool_task task;
-    while (worker->take_back(task)) waiting.push_back(std::move(task));
+    while (worker->load() > 1 && worker->take_back(task)) waiting.push_back(std::move(task));
   }
   for (auto& task : waiting) deliver(task, outcome{});
   wake_waiters();

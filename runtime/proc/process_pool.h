@@ -88,7 +88,7 @@ class process_pool {
 
   // Takes a task back: true, with outcome `cancelled`, if no worker has taken it.
   bool cancel(const receiver* to, std::uint64_t index);
-  // All tasks that no worker has taken.
+  // All tasks that no worker has taken; but each worker keeps the one that it is about to begin.
   void cancel_waiting();
   // True if a worker has taken the task.
   bool is_running(const receiver* to, std::uint64_t index);

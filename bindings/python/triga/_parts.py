@@ -25,6 +25,7 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
         "multiprocessing.popen_forkserver": "triga._processes.start:patch_popen_forkserver",
         "multiprocessing.forkserver": "triga._processes.start:patch_forkserver",
         "multiprocessing.pool": "triga._processes.pool:patch_pool",
+        "concurrent.futures.process": "triga._processes.executor:patch_process_module",
     },
     "loop": {
         "asyncio.unix_events": "triga._loop.patch:patch_unix_events",

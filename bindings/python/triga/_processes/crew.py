@@ -66,7 +66,7 @@ class Crew:
         """Sees to the workers that have ended: reaps them and has others hired in their place."""
         with self.repairing:
             departed = self.core.take_departed()
-            for identity, _pid, _exitcode, text in departed:
+            for identity, _pid, _exitcode, text, _done in departed:
                 util.debug("%s", text)
                 process = self.by_id.pop(identity, None)
                 if process is not None:

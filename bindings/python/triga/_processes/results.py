@@ -29,7 +29,7 @@ def failure(crew: Crew, word: str, value: Any, task: str) -> BaseException:
         error: BaseException = value
         return error
     if word == "lost":
-        identity, pid, exitcode, text = value
+        identity, pid, exitcode, text, _done = value
         if exitcode is None:
             exitcode = crew.exit_of(identity)
             text += f" with exit code {exitcode}"

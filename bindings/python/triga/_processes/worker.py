@@ -41,5 +41,5 @@ def pool_worker(
 
     descriptors = link.open()
     wrap_error = with_traceback if wrap_exception else without_traceback
-    _core.run_pool_worker(*descriptors, maxtasks or 0, make_pickler, initialize, wrap_error, unsendable)
+    _core.run_pool_worker(*descriptors, False, maxtasks or 0, make_pickler, initialize, wrap_error, unsendable)
     util.debug("pool worker exiting")

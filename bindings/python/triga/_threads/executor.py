@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 import weakref
-from collections import deque
 from concurrent.futures import _base
-from itertools import count, islice
+from itertools import count
 
 import triga._threads.futures  # noqa: F401  (names the class that submit() makes)
 from triga import _core
+from triga._mapping import results_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,35 +74,6 @@ class _IdleTokens:
         """Gives tokens back."""
         for _ in range(n):
             self._queue.give_idle_token()
-
-
-def _results(fs: deque[Any] | list[Any], end: float | None, refill: Callable[[], None]) -> Iterator[Any]:
-    try:
-        fs.reverse()
-        while fs:
-            refill()
-            # Nothing here keeps a reference to a future that is done, or to its result.
-            yield _result_or_cancel(fs.pop(), end)
-    finally:
-        for future in fs:
-            future.cancel()
-
-
-def _result_or_cancel(future: Any, end: float | None) -> Any:
-    try:
-        return future.result(None if end is None else end - time.monotonic())
-    except BaseException:
-        future.cancel()
-        raise
-    finally:
-        del future
-
-
-def _check_buffersize(buffersize: int | None) -> None:
-    if buffersize is not None and not isinstance(buffersize, int):
-        raise TypeError("buffersize must be an integer or None")
-    if buffersize is not None and buffersize < 1:
-        raise ValueError("buffersize must be None or > 0")
 
 
 def make_executor_class(module: ModuleType) -> type:
@@ -204,20 +174,8 @@ def make_executor_class(module: ModuleType) -> type:
             buffersize: int | None = None,
         ) -> Iterator[Any]:
             """Returns an iterator over fn(*args) for each args of zip(*iterables), in order; see the standard's."""
-            _check_buffersize(buffersize)
-            end = None if timeout is None else timeout + time.monotonic()
             calls = zip(*iterables, strict=False)
-            if buffersize is None:
-                return _results(self._submit_all(fn, calls), end, _nothing)
-            fs = deque(self.submit(fn, *args) for args in islice(calls, buffersize))
-            executor_reference = weakref.ref(self)
-
-            def refill() -> None:
-                executor = executor_reference()
-                if executor is not None and (args := next(calls, None)):
-                    fs.appendleft(executor.submit(fn, *args))
-
-            return _results(fs, end, refill)
+            return results_of(self, self._submit_all, fn, calls, timeout, buffersize)
 
         def _submit_all(self, fn: Callable[..., Any], calls: Iterator[Any]) -> list[Any]:
             # Whoever replaced submit(), on the instance or in a class, sees every task.

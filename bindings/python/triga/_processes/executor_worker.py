@@ -1,0 +1,47 @@
+"""What a worker process of a ProcessPoolExecutor runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import _base, process
+from contextlib import suppress
+from typing import Any
+
+from triga import _core
+from triga._processes.link import Link
+from triga._processes.pickling import make_pickler
+
+
+def _with_traceback(error: BaseException) -> Any:
+    """The exception, with its traceback as text, which arrives as its ``__cause__``."""
+    traced: Any = process._ExceptionWithTraceback
+    return traced(error, error.__traceback__)
+
+
+def _unsendable(error: BaseException, value: Any) -> Any:
+    """What stands for a value that cannot be pickled or sent: why it cannot."""
+    return _with_traceback(error)
+
+
+class _InitializerError(Exception):
+    """The initializer failed, which has been logged."""
+
+
+def executor_worker(
+    link: Link, initializer: Callable[..., object] | None, initargs: tuple[Any, ...], max_tasks: int | None
+) -> None:
+    """The target of an executor's worker processes."""
+
+    def initialize() -> None:
+        if initializer is None:
+            return
+        try:
+            initializer(*initargs)
+        except BaseException:
+            _base.LOGGER.critical("Exception in initializer:", exc_info=True)
+            raise _InitializerError from None
+
+    given = (*link.open(), True, max_tasks or 0, make_pickler, initialize, _with_traceback, _unsendable)
+    # After such an error the process ends; the parent sees that, and the executor is broken.
+    with suppress(_InitializerError):
+        _core.run_pool_worker(*given)
