@@ -5,12 +5,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <variant>
 #include <vector>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/fork_generation.h"
 #include "runtime/base/result.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/io/readiness_flag.h"
 
 namespace triga::io {
 
@@ -75,6 +78,12 @@ class poller {
   // remain.
   result<std::size_t> wait(time_point deadline);
 
+  // True if it is known without a system call that wait() would find nothing. It becomes known after many
+  // waits in a row that did not wait and found nothing: see readiness_flag.
+  [[nodiscard]] bool is_quiet() const noexcept {
+    return flag_ != nullptr && flag_->quiet() && fork_generation_ == triga::fork_generation();
+  }
+
   // Calls the watchers of the events that wait() brought, until all are told, stop_dispatch() is called, or
   // one throws; the events left over stay for the next call. Returns how many watchers were called.
   std::size_t dispatch();
@@ -95,12 +104,16 @@ class poller {
   status control(int operation, int fd, const entry& wanted) const;
   void own_after_fork();
   void rebuild();
+  void note_found(std::size_t count);
 
   unique_fd epoll_;
   std::vector<entry> entries_;  // by descriptor
   std::size_t registered_ = 0;
   std::uint32_t last_generation_ = 0;
   std::uint32_t fork_generation_ = 0;
+
+  std::unique_ptr<readiness_flag> flag_;  // of epoll_; made by a poller that is kept busy
+  unsigned empty_waits_ = 0;              // in a row that did not wait and found nothing
 
   std::vector<epoll_event> batch_;
   std::size_t next_ = 0;    // the first undispatched event of batch_

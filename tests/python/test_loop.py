@@ -219,6 +219,35 @@ def test_callbacks_run_in_the_context_of_their_making(loop: Any) -> None:
         loop.call_soon(print, contxt=other)
 
 
+def test_a_ready_descriptor_does_not_wait_behind_a_long_chain_of_callbacks(loop: Any) -> None:
+    # After so many busy turns the native loop asks shared memory and not epoll; the order must stay asyncio's.
+    reading, writing = os.pipe()
+    turns = 0
+    told: list[tuple[int, int]] = []
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns >= 2_000 and turns % 100 == 0:
+            os.write(writing, turns.to_bytes(4, "big"))
+        if turns < 4_000:
+            loop.call_soon(turn)
+        else:
+            loop.call_later(0, loop.stop)
+
+    def read() -> None:
+        told.append((int.from_bytes(os.read(reading, 4), "big"), turns))
+
+    loop.add_reader(reading, read)
+    loop.call_soon(turn)
+    loop.run_forever()
+    loop.remove_reader(reading)
+    os.close(reading)
+    os.close(writing)
+    assert [written for written, _ in told] == list(range(2_000, 4_001, 100))
+    assert all(seen == min(written + 1, 4_000) for written, seen in told)
+
+
 def test_a_context_entered_already_is_an_error_for_the_handler(loop: Any) -> None:
     context = contextvars.copy_context()
     told: list[dict[str, Any]] = []

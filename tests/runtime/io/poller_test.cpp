@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <stdexcept>
+#include <thread>
 
 namespace triga::io {
 namespace {
@@ -38,6 +39,87 @@ TEST(Poller, TellsTheWatcherOfAReadyDescriptor) {
   EXPECT_EQ(events.dispatch(), 1u);
   EXPECT_EQ(seen.count, 1);
   EXPECT_EQ(seen.last_events, EPOLLIN);
+}
+
+// Waits that do not wait, until it is known without one that there is nothing; false if this kernel has no
+// way to know.
+bool becomes_quiet(poller& events) {
+  for (int turn = 0; turn < 2000 && !events.is_quiet(); ++turn) EXPECT_EQ(*events.wait(at_once), 0u);
+  return events.is_quiet();
+}
+
+TEST(Poller, KnowsThatNothingIsReadyUntilADescriptorIs) {
+  poller events = poller::make();
+  const unique_fd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  calls seen;
+  ASSERT_TRUE(events.add(fd.get(), EPOLLIN, seen));
+  EXPECT_FALSE(events.is_quiet());
+  if (!becomes_quiet(events)) GTEST_SKIP() << "no io_uring with deferred completions here";
+  std::uint64_t number = 1;
+  for (int round = 1; round <= 100; ++round) {
+    ASSERT_EQ(write(fd.get(), &number, sizeof number), 8);
+    ASSERT_FALSE(events.is_quiet());
+    ASSERT_EQ(*events.wait(at_once), 1u);
+    events.dispatch();
+    ASSERT_EQ(seen.count, round);
+    ASSERT_EQ(read(fd.get(), &number, sizeof number), 8);
+    ASSERT_TRUE(becomes_quiet(events));
+  }
+}
+
+TEST(Poller, IsNotQuietOverADescriptorAddedOrChangedWhenReady) {
+  poller events = poller::make();
+  if (!becomes_quiet(events)) GTEST_SKIP() << "no io_uring with deferred completions here";
+  const unique_fd fd = ready_fd();
+  calls seen;
+  ASSERT_TRUE(events.add(fd.get(), 0, seen));
+  ASSERT_TRUE(becomes_quiet(events));
+  ASSERT_TRUE(events.modify(fd.get(), EPOLLIN, seen));
+  EXPECT_FALSE(events.is_quiet());
+  // It stays ready, so no number of waits makes the poller believe otherwise.
+  for (int turn = 0; turn < 100; ++turn) {
+    ASSERT_EQ(*events.wait(at_once), 1u);
+    events.dispatch();
+    ASSERT_FALSE(events.is_quiet());
+  }
+}
+
+TEST(Poller, IsQuietAgainInAnotherThreadAndHearsOfDescriptorsThere) {
+  poller events = poller::make();
+  if (!becomes_quiet(events)) GTEST_SKIP() << "no io_uring with deferred completions here";
+  const unique_fd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  calls seen;
+  ASSERT_TRUE(events.add(fd.get(), EPOLLIN | EPOLLET, seen));
+  std::thread([&] {
+    const std::uint64_t one = 1;
+    for (int round = 1; round <= 5; ++round) {
+      ASSERT_TRUE(becomes_quiet(events));
+      ASSERT_EQ(write(fd.get(), &one, sizeof one), 8);
+      ASSERT_FALSE(events.is_quiet());
+      ASSERT_EQ(*events.wait(at_once), 1u);
+      events.dispatch();
+      ASSERT_EQ(seen.count, round);
+    }
+  }).join();
+}
+
+TEST(Poller, AForkedChildIsNotQuietByItsParentsFlag) {
+  poller events = poller::make();
+  const unique_fd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  calls seen;
+  ASSERT_TRUE(events.add(fd.get(), EPOLLIN, seen));
+  if (!becomes_quiet(events)) GTEST_SKIP() << "no io_uring with deferred completions here";
+  const pid_t child = fork();
+  if (child == 0) {
+    const bool quiet = events.is_quiet();
+    const std::uint64_t one = 1;
+    const bool written = write(fd.get(), &one, sizeof one) == 8;
+    _exit(!quiet && written && *events.wait(at_once) == 1u ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_FALSE(events.is_quiet());
 }
 
 TEST(Poller, WaitsUntilTheDeadlineAndNotLess) {
