@@ -41,7 +41,8 @@ def stub_names() -> set[str]:
     names: set[str] = set()
     for node in ast.parse((HOME / "_core.pyi").read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
+            if "type_check_only" not in [ast.unparse(each) for each in node.decorator_list]:
+                names.add(node.name)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             names.add(node.target.id)
         elif isinstance(node, ast.Assign):
