@@ -4,6 +4,7 @@
 
 #include <limits>
 #include <memory>
+#include <tuple>
 
 #include "bindings/processes/pickling.h"
 #include "bindings/processes/worker_loop.h"
@@ -205,7 +206,7 @@ class pool_binding {
 };
 
 void register_receivers(pb::module_& core) {
-  pb::class_<receiver, std::shared_ptr<receiver>>(core, "Receiver");
+  std::ignore = pb::class_<receiver, std::shared_ptr<receiver>>(core, "Receiver");
   pb::class_<batch, receiver, std::shared_ptr<batch>>(core, "Batch")
       .def(pb::init([](const pb::object& expected, bool whole, std::uint64_t token) {
              auto made =

@@ -24,6 +24,7 @@ class [[nodiscard]] gil_release {
   gil_release& operator=(gil_release&&) = delete;
   // Not noexcept: on 3.11 to 3.13 a thread that asks for the GIL after finalization began is unwound through
   // here.
+  // NOLINTNEXTLINE(bugprone-unsafe-to-allow-exceptions)
   ~gil_release() noexcept(false) { PyEval_RestoreThread(state_); }
 
  private:

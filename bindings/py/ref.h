@@ -13,8 +13,15 @@ class ref {
   ref() noexcept = default;
   ref(const ref& other) noexcept : object_(Py_XNewRef(other.object_)) {}
   ref(ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
-  ref& operator=(ref other) noexcept {
-    std::swap(object_, other.object_);
+  ref& operator=(const ref& other) noexcept {
+    ref copy(other);
+    std::swap(object_,
+              copy.object_);  // the old one goes last, when this is whole: its destructor may run Python
+    return *this;
+  }
+  ref& operator=(ref&& other) noexcept {
+    ref moved(std::move(other));
+    std::swap(object_, moved.object_);
     return *this;
   }
   ~ref() { Py_XDECREF(object_); }

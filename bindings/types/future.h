@@ -3,6 +3,8 @@
 
 #include <Python.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 
 #include "runtime/base/clock.h"
@@ -75,6 +77,12 @@ struct future_object {
   PyObject* weak_references;
   future_call call;
 };
+
+// The future whose call a task is. By number, since a pointer to a member may not be led back to the whole.
+inline future_object* owner_of(exec::task& task) noexcept {
+  const auto call = reinterpret_cast<std::uintptr_t>(static_cast<future_call*>(&task));
+  return reinterpret_cast<future_object*>(call - offsetof(future_object, call));
+}
 
 inline future_object* as_future(PyObject* object) noexcept {
   return reinterpret_cast<future_object*>(object);

@@ -86,10 +86,6 @@ PyObject* future_call::kwargs_dict() const {
 
 namespace {
 
-future_object* owner_of(future_call* call) noexcept {
-  return reinterpret_cast<future_object*>(reinterpret_cast<char*>(call) - offsetof(future_object, call));
-}
-
 // The exception that is set, with its traceback, as an object; none is set afterwards.
 PyObject* take_exception() {
 #if PY_VERSION_HEX >= 0x030C0000
@@ -108,7 +104,7 @@ PyObject* take_exception() {
 }  // namespace
 
 void future_call::run() {
-  future_object* const future = owner_of(this);
+  future_object* const future = owner_of(*this);
   bool well = true;
   const int start = future_start(future);
   if (start == 1) {

@@ -105,7 +105,8 @@ PyObject* method_set_exception(PyObject* self, PyObject* exception) {
 PyObject* method_add_done_callback(PyObject* object, PyObject* callback) {
   future_object* const self = as_future(object);
   if (!self->state.done()) {
-    if (self->callbacks == nullptr && (self->callbacks = PyList_New(0)) == nullptr) return nullptr;
+    if (self->callbacks == nullptr) self->callbacks = PyList_New(0);
+    if (self->callbacks == nullptr) return nullptr;
     if (PyList_Append(self->callbacks, callback) != 0) return nullptr;
     Py_RETURN_NONE;
   }

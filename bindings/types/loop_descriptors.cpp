@@ -4,6 +4,7 @@
 #include <climits>
 #include <utility>
 
+#include "bindings/py/method.h"
 #include "bindings/types/loop.h"
 
 namespace triga::loops {
@@ -164,11 +165,6 @@ PyObject* unwatch_signals(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
-template <class Function>
-PyCFunction as_method(Function function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 }  // namespace
 
 void descriptor_watch::on_ready(std::uint32_t events) {
@@ -186,13 +182,13 @@ void descriptor_watch::on_ready(std::uint32_t events) {
 }
 
 PyMethodDef descriptor_methods[] = {
-    {"_add_reader", as_method(add<side::read>), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"_add_writer", as_method(add<side::write>), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"_add_reader", py::as_method(add<side::read>), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"_add_writer", py::as_method(add<side::write>), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"_remove_reader", remove<side::read>, METH_O, nullptr},
     {"_remove_writer", remove<side::write>, METH_O, nullptr},
-    {"add_reader", as_method(add_public<side::read>), METH_FASTCALL,
+    {"add_reader", py::as_method(add_public<side::read>), METH_FASTCALL,
      "add_reader(fd, callback, *args): calls callback(*args) whenever fd is readable."},
-    {"add_writer", as_method(add_public<side::write>), METH_FASTCALL,
+    {"add_writer", py::as_method(add_public<side::write>), METH_FASTCALL,
      "add_writer(fd, callback, *args): calls callback(*args) whenever fd is writable."},
     {"remove_reader", remove_public<side::read>, METH_O, "Takes fd's reader off; True if there was one."},
     {"remove_writer", remove_public<side::write>, METH_O, "Takes fd's writer off; True if there was one."},

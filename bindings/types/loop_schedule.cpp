@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bindings/py/method.h"
 #include "bindings/types/loop.h"
 #include "runtime/base/clock.h"
 
@@ -220,11 +221,6 @@ PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t count, P
   return PyObject_Call(core_of(self).types().task_class.get(), coroutine.get(), keyword);
 }
 
-template <class Function>
-PyCFunction as_method(Function function) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
 constexpr int fast = METH_FASTCALL | METH_KEYWORDS;
 
 }  // namespace
@@ -243,19 +239,19 @@ bool check_in_debug_mode(PyObject* self, PyObject* callback, const char* method,
 }
 
 PyMethodDef schedule_methods[] = {
-    {"call_soon", as_method(call_soon), fast,
+    {"call_soon", py::as_method(call_soon), fast,
      "call_soon(callback, *args, context=None): calls callback(*args) in the next turn of the loop; returns "
      "a Handle."},
-    {"call_soon_threadsafe", as_method(call_soon_threadsafe), fast, "As call_soon(), from any thread."},
-    {"call_at", as_method(call_at), fast,
+    {"call_soon_threadsafe", py::as_method(call_soon_threadsafe), fast, "As call_soon(), from any thread."},
+    {"call_at", py::as_method(call_at), fast,
      "call_at(when, callback, *args, context=None): calls callback(*args) once time() has reached `when` "
      "seconds; "
      "returns a TimerHandle."},
-    {"call_later", as_method(call_later), fast,
+    {"call_later", py::as_method(call_later), fast,
      "call_later(delay, callback, *args, context=None): as call_at(), `delay` seconds from now."},
     {"time", loop_time, METH_NOARGS, "The loop's clock: CLOCK_MONOTONIC in seconds."},
     {"create_future", create_future, METH_NOARGS, "A new asyncio.Future that belongs to this loop."},
-    {"create_task", as_method(create_task), fast, "Starts a coroutine as a Task."},
+    {"create_task", py::as_method(create_task), fast, "Starts a coroutine as a Task."},
     {"_timer_handle_cancelled", timer_handle_cancelled, METH_O, nullptr},
     {"_add_callback", add_callback, METH_O, nullptr},
     {"_add_callback_signalsafe", add_callback_signalsafe, METH_O, nullptr},

@@ -204,7 +204,9 @@ int assign_condition(PyObject* self, PyObject* value, void* closure) {
   return 0;
 }
 
-void* closure_of(queue_event event) { return reinterpret_cast<void*>(static_cast<std::uintptr_t>(event)); }
+void* closure_of(queue_event event) noexcept {
+  return reinterpret_cast<void*>(static_cast<std::uintptr_t>(event));
+}
 
 PyGetSetDef queue_attributes[] = {
     {"queue", get_items, assign_items, "The deque or list that holds the items.", nullptr},

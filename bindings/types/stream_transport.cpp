@@ -133,8 +133,9 @@ void transport::on_ready(std::uint32_t events) {
 // the moment reading started, the writer's from the write that had to wait.
 template <class Step>
 void transport::in_context(const py::ref& which, Step step) {
-  const py::ref entered = which;  // step may replace it
-  const py::ref to_loop = loop;   // step may end the transport
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): step may replace it
+  const py::ref entered = which;
+  const py::ref to_loop = loop;  // step may end the transport
   if (PyContext_Enter(entered.get()) == 0) {
     step();
     PyContext_Exit(entered.get());

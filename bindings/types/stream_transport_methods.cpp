@@ -108,7 +108,7 @@ constexpr object_member object_members[] = {
 
 object_member member_of(void* closure) { return object_members[reinterpret_cast<std::uintptr_t>(closure)]; }
 
-void* closure_of(std::uintptr_t index) { return reinterpret_cast<void*>(index); }
+void* closure_of(std::uintptr_t index) noexcept { return reinterpret_cast<void*>(index); }
 
 PyObject* get_object(PyObject* self, void* closure) {
   PyObject* object = (native_of(self).*member_of(closure)).get();

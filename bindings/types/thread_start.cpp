@@ -32,6 +32,18 @@ bool refuse_at_shutdown() {
 #endif
 }
 
+// 3.12's threading learns only from here that a sub-interpreter was made without threads; see also
+// _threads/start.py.
+bool refuse_without_threads() {
+#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000
+  if (_PyInterpreterState_HasFeature(PyInterpreterState_Get(), Py_RTFLAGS_THREADS) != 0) return false;
+  PyErr_SetString(PyExc_RuntimeError, "thread is not supported for isolated subinterpreters");
+  return true;
+#else
+  return false;
+#endif
+}
+
 // Starts a job on a leased thread; the lease, or nothing with an exception set (the job is deleted then).
 exec::thread_cache::lease start_job(python_job* job) {
   auto started = exec::thread_cache::process().start(*job, PyThread_get_stacksize());
@@ -78,7 +90,7 @@ PyObject* start_new_thread(PyObject* module, PyObject* const* args, Py_ssize_t c
                   kwargs != nullptr ? kwargs : Py_None) < 0) {
     return nullptr;
   }
-  if (refuse_at_shutdown()) return nullptr;
+  if (refuse_without_threads() || refuse_at_shutdown()) return nullptr;
   auto lease = start_job(new python_job(module, function, args[1], kwargs, nullptr, false));
   if (!lease) return nullptr;
   PyObject* const ident = PyLong_FromUnsignedLong(static_cast<unsigned long>(lease.id()));

@@ -40,11 +40,6 @@ class gil_hooks final : public exec::thread_hooks {
   time_point turn_ends_{};
 };
 
-future_object* owner_of(exec::task& task) noexcept {
-  auto* const call = static_cast<future_call*>(&task);
-  return reinterpret_cast<future_object*>(reinterpret_cast<char*>(call) - offsetof(future_object, call));
-}
-
 // work(run=None): a worker's life. `run` is called with each task instead of the task's function, if given.
 PyObject* queue_work(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   worker_context_run = count > 0 && args[0] != Py_None ? args[0] : nullptr;

@@ -190,7 +190,8 @@ bool thread_cache::park(thread& self, thread_job& finished) noexcept {
     if (self.returning && --returning_ == 0) changed_.notify_all();
     self.returning = false;
     self.traits = traits;
-    stays = !self.orphaned && idle_count_ < options_.max_idle;
+    keeps_none_ |= self.orphaned;
+    stays = !keeps_none_ && idle_count_ < options_.max_idle;
     if (stays) {
       self.parked = true;
       self.next = idle_head_;
@@ -204,6 +205,9 @@ bool thread_cache::park(thread& self, thread_job& finished) noexcept {
   }
   finished.parked();
   if (joined != nullptr) detail::join_until_gone(*joined);
+  // The process is to end with the last thread that works, and must not wait for those that have nothing to
+  // do.
+  if (self.orphaned) end_idle_threads();
   return stays;
 }
 

@@ -109,7 +109,9 @@ class thread_cache final : public fork_aware {
   [[nodiscard]] std::size_t idle() const noexcept;
 
  private:
-  // In a forked child only the calling thread exists; if it is a leased one it ends with its job.
+  // In a forked child only the calling thread exists; if it is a leased one it ends with its job, and from
+  // then on no thread stays for another job: it is the child's initial thread, and without it the process
+  // ends with its last.
   void lock_for_fork() noexcept override { mutex_.lock(); }
   void unlock_in_parent() noexcept override { mutex_.unlock(); }
   void reset_in_child() noexcept override;
@@ -130,6 +132,7 @@ class thread_cache final : public fork_aware {
   thread* idle_head_ = nullptr;      // parked threads, the last one first: its caches are warm
   std::size_t idle_count_ = 0;
   std::size_t returning_ = 0;  // threads between about_to_park() and their parking
+  bool keeps_none_ = false;    // in a forked child whose one inherited thread has ended
   thread* ended_ = nullptr;    // at most one thread that ended by itself and was not joined yet
 };
 

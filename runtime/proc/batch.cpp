@@ -50,9 +50,11 @@ bool batch::settled(std::uint64_t index) const {
 
 std::optional<outcome> batch::take(std::uint64_t index) {
   const std::lock_guard lock(mutex_);
-  if (index >= outcomes_.size() || !outcomes_[index]) return std::nullopt;
+  if (index >= outcomes_.size()) return std::nullopt;
+  std::optional<outcome>& slot = outcomes_[index];
+  if (!slot) return std::nullopt;
   // The slot stays filled: an outcome is delivered once and taken once.
-  return std::exchange(*outcomes_[index], outcome{});
+  return std::exchange(*slot, outcome{});
 }
 
 std::optional<std::uint64_t> batch::arrival(std::uint64_t position) const {

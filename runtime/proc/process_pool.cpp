@@ -273,8 +273,8 @@ bool process_pool::accept(pool_worker& worker, message&& received) {
 
 bool process_pool::drain_worker(pool_worker& worker) {
   bool changed = false;
-  message received;
   while (!worker.corrupt) {
+    message received;
     const shm::ring_status status = worker.next(received);
     if (status == shm::ring_status::would_block) break;
     if (status != shm::ring_status::done) {

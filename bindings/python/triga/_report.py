@@ -6,6 +6,12 @@ import atexit
 import os
 import sys
 
+from triga._hook import PatchingFinder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
 
 class _Reporter:
     """Appends the line, once in a process, however many ways its end is noticed."""
@@ -30,14 +36,6 @@ class _Reporter:
         finally:
             os.close(descriptor)
 
-    def arrange_in_child(self) -> None:
-        """In a forked child: a child of multiprocessing ends by os._exit(), but runs its finalizers before.
-
-        It forgets the finalizers that it inherited first, so ours is registered by what it runs after that.
-        """
-        util = sys.modules.get("multiprocessing.util")
-        if util is not None:
-            util.register_after_fork(self, _finalize)
 
 
 def _finalize(reporter: _Reporter) -> None:
@@ -45,14 +43,19 @@ def _finalize(reporter: _Reporter) -> None:
     sys.modules["multiprocessing.util"].Finalize(None, reporter.report, exitpriority=-1000)
 
 
-_reporter: _Reporter | None = None
-
-
 def report_at_exit() -> None:
-    """Arranges the line, if the variable is set and nobody has arranged it yet."""
-    global _reporter
+    """Arranges the line, if the variable is set. Called once, at the start of the interpreter."""
     path = os.environ.get("TRIGA_STATS")
-    if path and _reporter is None:
-        _reporter = _Reporter(path)
-        atexit.register(_reporter.report)
-        os.register_at_fork(after_in_child=_reporter.arrange_in_child)
+    if not path:
+        return
+    reporter = _Reporter(path)
+    atexit.register(reporter.report)
+
+    def arrange_in_children(util: ModuleType) -> None:
+        # A forked child of multiprocessing ends by os._exit(), but runs its finalizers before. It forgets those that it
+        # inherited, then does what was asked for here.
+        util.register_after_fork(reporter, _finalize)
+
+    sys.meta_path.insert(0, PatchingFinder({"multiprocessing.util": arrange_in_children}))
+    if (util := sys.modules.get("multiprocessing.util")) is not None:
+        arrange_in_children(util)

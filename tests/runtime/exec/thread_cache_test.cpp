@@ -247,6 +247,27 @@ TEST(ThreadCache, AChildForkedFromALeasedThreadEndsWithItsJob) {
   waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
 }
+
+// The leased thread that forks is the child's initial thread. When it ends, the process lives as long as a
+// thread does: one that waits for a job that nobody can give would keep it, and whoever waits for it, until
+// its idle time is over.
+TEST(ThreadCache, AChildForkedOnALeasedThreadEndsWithItsLastJob) {
+  thread_cache cache({.idle_time = std::chrono::hours(1)});
+  pid_t child = -1;
+  function_job in_child([] {});
+  function_job job([&] {
+    child = fork();
+    if (child != 0) return;
+    static_cast<void>(cache.start(in_child).value_or_throw("start"));
+    in_child.wait_until_parked();
+  });
+  auto lease = cache.start(job).value_or_throw("start");
+  job.wait_until_parked();
+  ASSERT_GT(child, 0);
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+}
 #endif
 #endif
 
