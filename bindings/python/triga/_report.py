@@ -37,7 +37,6 @@ class _Reporter:
             os.close(descriptor)
 
 
-
 def _finalize(reporter: _Reporter) -> None:
     # The lowest priority is run last.
     sys.modules["multiprocessing.util"].Finalize(None, reporter.report, exitpriority=-1000)

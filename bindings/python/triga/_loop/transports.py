@@ -159,7 +159,7 @@ class StreamTransports:
     ) -> Any:
         self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]  # BaseSelectorEventLoop's
         if not isinstance(sock.fileno(), int):
-            # A stand-in for a socket, as tests of programs have: the kernel has nothing to watch, Python can act it out.
+            # A stand-in for a socket, as tests have: there is nothing for the kernel to watch; Python can act it out.
             options = {} if context is None else {"context": context}
             make: Any = super()._make_socket_transport  # type: ignore[misc]  # BaseSelectorEventLoop's
             return make(sock, protocol, waiter, extra=extra, server=server, **options)
