@@ -405,10 +405,13 @@ def test_a_killed_zygote_is_replaced_and_its_processes_go_on(run, method: str) -
                 sys.exit(running.kill())
             first = zygote()
             os.kill(first, signal.SIGKILL)
-            process = context.Process(target=sys.exit, args=(5,))
-            process.start()
-            process.join()
-            report(process.exitcode, zygote() != first, running.is_alive())
+            codes = []
+            for _ in range(4):  # the first ones may be served by clones that the killed one had left in reserve
+                process = context.Process(target=sys.exit, args=(5,))
+                process.start()
+                process.join()
+                codes.append(process.exitcode)
+            report(codes, zygote() != first, running.is_alive())
             running.kill()
             running.join()
             report(running.exitcode)
@@ -416,7 +419,7 @@ def test_a_killed_zygote_is_replaced_and_its_processes_go_on(run, method: str) -
         method,
         run.backend,
     )
-    assert values(done) == ([] if run.backend == "stdlib" else [[5, True, True], [-9]])
+    assert values(done) == ([] if run.backend == "stdlib" else [[[5, 5, 5, 5], True, True], [-9]])
 
 
 def _reserve_script(killed: int) -> str:
