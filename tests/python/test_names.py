@@ -92,14 +92,24 @@ def test_the_thread_pool_runs_tasks_on_the_core() -> None:
     assert triga.stats()["tasks_run"] == before["tasks_run"] + 40
 
 
-def test_the_thread_pool_is_the_one_that_install_puts_in_place() -> None:
-    native = triga.ThreadPoolExecutor
-    assert concurrent.futures.ThreadPoolExecutor is not native
+def test_the_process_pool_executor_runs_tasks_on_the_core() -> None:
+    before = triga.stats()
+    with triga.ProcessPoolExecutor(2) as executor:
+        assert list(executor.map(double, range(20))) == [2 * x for x in range(20)]
+        future = executor.submit(double, 4)
+        assert concurrent.futures.wait([future]).done == {future}
+    assert triga.stats()["process_tasks_run"] == before["process_tasks_run"] + 21
+
+
+@pytest.mark.parametrize("name", ["ThreadPoolExecutor", "ProcessPoolExecutor"])
+def test_an_executor_is_the_one_that_install_puts_in_place(name: str) -> None:
+    native = getattr(triga, name)
+    assert getattr(concurrent.futures, name) is not native
     with triga.installed():
-        assert concurrent.futures.ThreadPoolExecutor is native
-    assert concurrent.futures.ThreadPoolExecutor is not native
+        assert getattr(concurrent.futures, name) is native
+    assert getattr(concurrent.futures, name) is not native
     with triga.installed():
-        assert concurrent.futures.ThreadPoolExecutor is native
+        assert getattr(concurrent.futures, name) is native
 
 
 def test_a_program_that_leaves_a_thread_pool_running_ends_when_its_tasks_are_done() -> None:

@@ -11,13 +11,14 @@ from triga._install import install, installed, installed_parts, uninstall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
     from triga._loop.run import new_event_loop, run
     from triga._processes.pool import Pool
 
 __all__ = [
     "Pool",
+    "ProcessPoolExecutor",
     "ThreadPoolExecutor",
     "__version__",
     "install",
@@ -34,6 +35,7 @@ __version__: str = _core.version
 # Imported when they are asked for: each brings in the module of the standard library that it stands for.
 _LAZY = {
     "Pool": "triga._processes.pool",
+    "ProcessPoolExecutor": "triga._processes.executor",
     "ThreadPoolExecutor": "triga._threads.executor",
     "new_event_loop": "triga._loop.run",
     "run": "triga._loop.run",

@@ -5,6 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
     from typing import Any, TypeAlias
 
     # What a patch function is given to change a module or a class: replace(owner, name, new).
@@ -35,3 +36,15 @@ class Replaced:
                 delattr(owner, name)
             else:
                 setattr(owner, name, old)
+
+
+def native_class(module: ModuleType, make: Callable[[ModuleType], type]) -> type:
+    """The native class for this copy of a module of the standard library, ``make(module)``, always the same.
+
+    Kept by the module, patched or not: the class and the module end together.
+    """
+    names = vars(module)
+    if "_triga_native_class" not in names:
+        names["_triga_native_class"] = make(module)
+    native: type = names["_triga_native_class"]
+    return native

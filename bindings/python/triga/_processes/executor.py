@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from triga._install import installed_parts
 from triga._mapping import results_of
+from triga._patch import native_class
 from triga._processes.future import NativeFuture, StockFuture
 from triga._processes.staff import Staff
 
@@ -276,9 +277,18 @@ def make_executor_class(module: ModuleType) -> type:
     return ProcessPoolExecutor
 
 
+def __getattr__(name: str) -> object:
+    # triga.ProcessPoolExecutor. Not at import: this module is imported to patch a module that is not yet in place.
+    if name != "ProcessPoolExecutor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from concurrent.futures import process
+
+    return native_class(process, make_executor_class)
+
+
 def patch_process_module(module: ModuleType, replace: Replace) -> None:
     """Puts the native ProcessPoolExecutor into ``concurrent.futures.process`` and its package."""
-    native = make_executor_class(module)
+    native = native_class(module, make_executor_class)
     replace(module, "ProcessPoolExecutor", native)
     package = sys.modules.get("concurrent.futures")
     if package is not None and sys.modules.get(module.__name__, module) is module:

@@ -12,6 +12,7 @@ from itertools import count
 import triga._threads.futures  # noqa: F401  (names the class that submit() makes)
 from triga import _core
 from triga._mapping import results_of
+from triga._patch import native_class
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -207,30 +208,18 @@ def make_executor_class(module: ModuleType) -> type:
     return ThreadPoolExecutor
 
 
-def executor_class(module: ModuleType) -> type:
-    """The native ThreadPoolExecutor for this copy of ``concurrent.futures.thread``, always the same.
-
-    Kept by the module, patched or not: the class and the module end together.
-    """
-    names = vars(module)
-    if "_triga_executor" not in names:
-        names["_triga_executor"] = make_executor_class(module)
-    native: type = names["_triga_executor"]
-    return native
-
-
 def __getattr__(name: str) -> object:
     # triga.ThreadPoolExecutor. Not at import: this module is imported to patch a module that is not yet in place.
     if name != "ThreadPoolExecutor":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from concurrent.futures import thread
 
-    return executor_class(thread)
+    return native_class(thread, make_executor_class)
 
 
 def patch_thread_module(module: ModuleType, replace: Replace) -> None:
     """Puts the native ThreadPoolExecutor into ``concurrent.futures.thread`` and its package."""
-    native = executor_class(module)
+    native = native_class(module, make_executor_class)
     replace(module, "ThreadPoolExecutor", native)
     package = sys.modules.get("concurrent.futures")
     if package is not None and sys.modules.get(module.__name__, module) is module:
