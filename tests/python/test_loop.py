@@ -457,6 +457,20 @@ loop.close()
     assert python(program) == (0, "interrupted False\n", "")
 
 
+def test_the_wakeup_descriptor_is_the_loops_only_while_it_runs_and_never_a_programs() -> None:
+    program = """
+import asyncio, signal, socket
+async def look():
+    signal.set_wakeup_fd(seen := signal.set_wakeup_fd(-1))
+    return seen
+ours, theirs = socket.socketpair()
+ours.setblocking(False)
+print(asyncio.run(look()) > 2, signal.set_wakeup_fd(ours.fileno()))
+print(asyncio.run(look()) == ours.fileno(), signal.set_wakeup_fd(-1) == ours.fileno())
+"""
+    assert python(program) == (0, "True -1\nTrue True\n", "")
+
+
 def test_ctrl_c_cancels_the_main_task_of_asyncio_run() -> None:
     program = """
 import asyncio, os, signal

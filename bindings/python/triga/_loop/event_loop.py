@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
 import sys
 import threading
@@ -73,9 +75,10 @@ class EventLoop(_core.LoopBase, StreamTransports, StockEventLoop):  # type: igno
         self._csock = None
         self._internal_fds -= 1
 
-    if sys.version_info < (3, 13):
-
-        def _run_forever_setup(self) -> None:
+    def _run_forever_setup(self) -> None:
+        if sys.version_info >= (3, 13):
+            super()._run_forever_setup()
+        else:
             self._check_closed()
             self._check_running()
             self._set_coroutine_origin_tracking(self._debug)
@@ -83,13 +86,40 @@ class EventLoop(_core.LoopBase, StreamTransports, StockEventLoop):  # type: igno
             self._thread_id = threading.get_ident()
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
             events._set_running_loop(self)
+        self._wake_by_signals()
 
-        def _run_forever_cleanup(self) -> None:
+    def _run_forever_cleanup(self) -> None:
+        self._wake_by_signals_no_more()
+        if sys.version_info >= (3, 13):
+            super()._run_forever_cleanup()
+        else:
             self._stopping = False
             self._thread_id = None
             events._set_running_loop(None)
             self._set_coroutine_origin_tracking(False)
             sys.set_asyncgen_hooks(*self._old_agen_hooks)
+
+    def _wake_by_signals(self) -> None:
+        """Has every signal that Python handles end the loop's wait, as asyncio's loop for Windows does.
+
+        One that arrives between the loop's last look at what signals are pending and its wait in the kernel interrupts
+        neither. A program that has a wakeup descriptor of its own keeps it.
+        """
+        self._owns_wakeup = False
+        try:
+            before = signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+        except ValueError:
+            return  # only the main thread of the main interpreter handles signals
+        if before == -1:
+            self._owns_wakeup = True
+        elif before != self._csock.fileno():
+            with contextlib.suppress(ValueError, OSError):  # closed meanwhile
+                signal.set_wakeup_fd(before)
+
+    def _wake_by_signals_no_more(self) -> None:
+        # With add_signal_handler() the descriptor stays, as it does in asyncio.
+        if self._owns_wakeup and not self._signal_handlers:
+            signal.set_wakeup_fd(-1)
 
 
 # The standard library's names: type(loop) and repr(loop) read as ever.
