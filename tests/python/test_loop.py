@@ -705,12 +705,14 @@ if sys.version_info >= (3, 14):
     from concurrent import interpreters
     interpreter = interpreters.create()
     run = lambda code: interpreter.exec(code)
+    close = interpreter.close
 else:
     import _interpreters
     identity = _interpreters.create("isolated")
     def run(code):
         failure = _interpreters.exec(identity, code)
         assert failure is None, failure
+    close = lambda: _interpreters.destroy(identity)
 run('''
 import asyncio
 from triga import _core
@@ -720,5 +722,6 @@ async def main():
     print("ran")
 asyncio.run(main())
 ''')
+close()  # 3.14 and later warn of an interpreter that is left at exit
 """
     assert python(program) == (0, "ran\n", "")
