@@ -363,7 +363,7 @@ def test_arguments_wait_as_objects_while_workers_are_busy(run) -> None:
 def test_workers_can_be_ended_by_force(run, end: str) -> None:
     if run.backend == "stdlib" and sys.version_info < (3, 14):
         pytest.skip("the standard library has it from 3.14 on")
-    assert run(
+    ended = run(
         """
         if __name__ == "__main__":
             executor = pool()
@@ -377,7 +377,10 @@ def test_workers_can_be_ended_by_force(run, end: str) -> None:
             report(error_of(executor.submit, abs, 1) in ("RuntimeError", "BrokenProcessPool"))
         """,
         end,
-    ) == [["BrokenProcessPool", "CancelledError"], [True]]
+    )
+    # Of the standard library's two threads, one cancels what is pending and the other breaks it: who comes first wins.
+    pending = ["CancelledError", "BrokenProcessPool"] if run.backend == "stdlib" else ["CancelledError"]
+    assert ended in [[["BrokenProcessPool", each], [True]] for each in pending]
 
 
 def test_nothing_is_left_behind(run) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from triga._core import ChildProcess
 from triga._core import spawn as spawn_program
 from triga._processes.child import own_pidfd
-from triga._processes.main_code import main_path
 from triga._processes.preload import standard_modules
 
 # The first two descriptors of every zygote; what follows is named by its kind.
@@ -22,6 +21,15 @@ _COMMAND = (
     "import sys; sys.path[:] = [p for p in sys.path if p] + [{home!r}]; "
     "from triga._processes.zygote import main; main()"
 )
+
+
+def main_path() -> str | None:
+    """The file that a spawned process will run as its main module (init_main_from_path of the preparation data)."""
+    main = sys.modules.get("__main__")
+    path: str | None = getattr(main, "__file__", None)
+    if path is None or getattr(getattr(main, "__spec__", None), "name", None) is not None:
+        return None
+    return os.path.abspath(path)  # noqa: PTH100
 
 
 def why_not_here() -> str | None:

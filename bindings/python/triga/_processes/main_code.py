@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import os
 import runpy
-import sys
 import time
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,21 +20,12 @@ if TYPE_CHECKING:
 _CLOCK_STEP = 2.0
 
 
-def main_path() -> str | None:
-    """The file that a spawned process will run as its main module (init_main_from_path of the preparation data)."""
-    main = sys.modules.get("__main__")
-    path: str | None = getattr(main, "__file__", None)
-    if path is None or getattr(getattr(main, "__spec__", None), "name", None) is not None:
-        return None
-    return os.path.abspath(path)  # noqa: PTH100
-
-
 def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _compiled(path: str) -> tuple[CodeType, tuple[int, ...]] | None:
-    with Path(path).open("rb") as file:
+    with open(path, "rb") as file:  # noqa: PTH123  (pathlib would cost the zygote more than all that is done here)
         status = os.fstat(file.fileno())
         source = file.read()
     if abs(time.time() - status.st_mtime) < _CLOCK_STEP:
@@ -63,7 +52,7 @@ def keep(path: str | None) -> bool:
 
     def get_code(*arguments: str) -> Any:
         name = arguments[1] if returns_both else arguments[0]
-        if name != path or _identity(Path(name).stat()) != identity:
+        if name != path or _identity(os.stat(name)) != identity:  # noqa: PTH116
             return stock(*arguments)
         runpy._get_code_from_file = stock  # type: ignore[attr-defined]
         return (code, name) if returns_both else code
