@@ -37,7 +37,7 @@ std::size_t size_of(const content& what) noexcept {
 
 }  // namespace
 
-process_pool::process_pool(const pool_options& options) : options_(options), leader_spin_(60us) {}
+process_pool::process_pool(const pool_options& options) : options_(options) {}
 
 process_pool::prepared process_pool::prepare_worker(std::uint64_t quota) {
   const std::lock_guard lock(mutex_);

@@ -12,8 +12,8 @@
 #include "runtime/proc/outcome.h"
 #include "runtime/proc/pool_worker.h"
 #include "runtime/proc/supervisor.h"
-#include "runtime/sync/adaptive_spin.h"
 #include "runtime/sync/futex.h"
+#include "runtime/sync/spin.h"
 
 namespace triga::proc {
 
@@ -144,7 +144,7 @@ class process_pool {
   void unpark() noexcept;
   ended lead(lock_type& lock, const condition& ready, time_point deadline, bool may_repair);
   ended follow(lock_type& lock, const condition& ready, time_point deadline);
-  bool spin(lock_type& lock, time_point until);
+  bool spin(lock_type& lock);
   void hand_over(lock_type& lock);
   bool claim_repairs(bool may_repair);
 
@@ -168,7 +168,6 @@ class process_pool {
   bool stop_serving_ = false;
   bool repairing_ = false;
   bool finishing_ = false;
-  sync::adaptive_spin leader_spin_;
 };
 
 }  // namespace triga::proc

@@ -8,13 +8,6 @@
 #include "runtime/trace/counters.h"
 
 namespace triga::proc {
-namespace {
-
-constexpr int looks_between_clocks = 8;
-constexpr int pauses_between_looks = 8;
-
-}  // namespace
-
 void process_pool::drain(lock_type& lock) {
   bool changed = false;
   for (std::size_t i = 0; i < workers_.size(); ++i) changed |= drain_worker(*workers_[i]);
@@ -81,18 +74,17 @@ process_pool::ended process_pool::follow(lock_type& lock, const condition& ready
   return status == sync::wait_status::interrupted ? ended::interrupted : ended::ready;
 }
 
-// Looks for results without sleeping. The lock is held for each look, as workers may come and go, and free
-// between.
-bool process_pool::spin(lock_type& lock, time_point until) {
-  for (time_point now = monotonic_clock::now(); now < until; now = monotonic_clock::now()) {
-    for (int look = 0; look < looks_between_clocks; ++look) {
-      if (any_readable()) return true;
-      lock.unlock();
-      for (int pause = 0; pause < pauses_between_looks; ++pause) sync::relax_processor();
-      lock.lock();
-    }
+// Looks for results without sleeping; true if there are some. The lock is held for each look, as workers may
+// come and go, and free between.
+bool process_pool::spin(lock_type& lock) {
+  sync::spin look_out(sync::waiting_for::answer);
+  for (;;) {
+    lock.unlock();
+    const bool again = look_out.again();
+    lock.lock();
+    if (!again) return false;
+    if (any_readable()) return look_out.succeeded_at_once();
   }
-  return false;
 }
 
 process_pool::ended process_pool::lead(lock_type& lock, const condition& ready, time_point deadline,
@@ -112,10 +104,8 @@ process_pool::ended process_pool::lead(lock_type& lock, const condition& ready, 
       how = ended::timed_out;
       break;
     }
-    if (options_.spin && spin(lock, std::min(leader_spin_.limit(start), deadline))) {
-      leader_spin_.waited(monotonic_clock::now() - start);
-      continue;
-    }
+    const bool may_spin = options_.spin && (deadline == never || deadline - start > sync::longest_spin);
+    if (may_spin && spin(lock)) continue;
     park(parked::leader);
     if (any_readable() || ready()) {
       unpark();
@@ -127,7 +117,6 @@ process_pool::ended process_pool::lead(lock_type& lock, const condition& ready, 
     lock.lock();
     sleeping_leader_ = nullptr;
     unpark();
-    leader_spin_.waited(monotonic_clock::now() - start);
     bury(seen.ended);
     if (seen.interrupted) {
       drain(lock);
@@ -165,6 +154,8 @@ process_pool::ended process_pool::serve() {
     if (claim_repairs(true)) return ended::repairs;
     if (!notices_.empty()) return ended::notices;
     if (!leading_) {
+      if (options_.spin && outstanding_ != 0 && spin(lock)) continue;
+      if (stop_serving_ || !notices_.empty()) continue;  // while the lock was free
       park(parked::collector);
       if (any_readable()) continue;
     }

@@ -9,24 +9,15 @@
 #include <utility>
 
 #include "runtime/proc/parked.h"
+#include "runtime/sync/spin.h"
 #include "runtime/trace/counters.h"
 
 namespace triga::proc {
-namespace {
-
-using namespace std::chrono_literals;
-
-constexpr nanoseconds longest_spin = 60us;
-constexpr int looks_between_clocks = 64;
-
-}  // namespace
-
 worker_link::worker_link(const link_descriptors& given)
     : bell_(unique_fd(given.bell)),
       leader_(unique_fd(given.leader)),
       collector_(unique_fd(given.collector)),
-      parent_(given.parent),
-      spin_(longest_spin) {
+      parent_(given.parent) {
   home_ = std::make_shared<const shm::segment>(
       shm::segment::adopt(unique_fd(given.memory)).value_or_throw("the worker's shared memory"));
   memory_ = open_channel(*home_).value_or_throw("the worker's channel");
@@ -60,28 +51,19 @@ worker_link::received worker_link::receive(message& task) {
     if (memory_.header().stop.load(std::memory_order_acquire) != 0 && !tasks_.readable())
       return received::finished;
     if (spin_for_task()) continue;
-    const time_point before = monotonic_clock::now();
     tasks_.park(1);
     sleep_end ended = sleep_end::again;
     if (!tasks_.readable() && memory_.header().stop.load(std::memory_order_seq_cst) == 0) ended = sleep();
     tasks_.park(0);
-    spin_.waited(monotonic_clock::now() - before);
     if (ended == sleep_end::interrupted) return received::interrupted;
     if (ended == sleep_end::parent_died) return received::parent_died;
   }
 }
 
 bool worker_link::spin_for_task() noexcept {
-  const time_point start = monotonic_clock::now();
-  const time_point limit = spin_.limit(start);
-  for (time_point now = start; now < limit; now = monotonic_clock::now()) {
-    for (int look = 0; look < looks_between_clocks; ++look) {
-      if (tasks_.readable()) {
-        spin_.waited(monotonic_clock::now() - start);
-        return true;
-      }
-      sync::relax_processor();
-    }
+  sync::spin look_out(sync::waiting_for::process_task);
+  while (look_out.again()) {
+    if (tasks_.readable()) return look_out.succeeded_at_once();
   }
   return false;
 }

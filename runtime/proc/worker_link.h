@@ -7,7 +7,6 @@
 #include "runtime/base/unique_fd.h"
 #include "runtime/proc/channel.h"
 #include "runtime/shm/doorbell.h"
-#include "runtime/sync/adaptive_spin.h"
 
 namespace triga::proc {
 
@@ -61,7 +60,6 @@ class worker_link {
   shm::doorbell leader_;
   shm::doorbell collector_;
   unique_fd parent_;
-  sync::adaptive_spin spin_;
   std::uint32_t unannounced_ = 0;  // results sent since the parent was last woken
 };
 

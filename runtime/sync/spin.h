@@ -32,6 +32,8 @@ enum class waiting_for : std::uint8_t {
   notification,  // on a wait_list: Event, Condition, semaphores, queues
   future,        // a result, or one of many
   thread_end,    // a join
+  process_task,  // a worker process, for work
+  answer,        // a process pool's waiter, for results of its workers
   count_
 };
 
@@ -73,6 +75,11 @@ class [[nodiscard]] spin {
 
   // The event came: waits for the handover, too. Always true.
   bool succeeded() noexcept;
+  // The event came from another process, whose lock is not ours. Always true.
+  bool succeeded_at_once() noexcept {
+    paid_ = true;
+    return true;
+  }
 
   // Whether again() said true at all: time has passed.
   [[nodiscard]] bool began() const noexcept { return began_; }
