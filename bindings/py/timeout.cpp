@@ -43,8 +43,9 @@ bool deadline_in(PyObject* seconds, time_point& deadline) {
 bool wait_deadline_in(PyObject* seconds, time_point& deadline) {
   const double value = PyFloat_AsDouble(seconds);
   if (value == -1.0 && PyErr_Occurred() != nullptr) return false;
-#if PY_VERSION_HEX >= 0x030F0000
-  const bool none = value <= 0;
+#if PY_VERSION_HEX >= 0x030E0000
+  // NaN is no timeout any more, as far back as 3.14.10.
+  const bool none = Py_Version >= 0x030E0AF0 ? value <= 0 : !(value > 0);
 #else
   const bool none = !(value > 0);
 #endif

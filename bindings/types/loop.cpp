@@ -124,8 +124,10 @@ void bind_asyncio(PyObject* module, const pybind11::kwargs& given) {
   types.handles.report_failure = take("callback_failed");
   types.handles.extract_stack = take("extract_stack");
   types.report_slow = take("callback_was_slow");
-  types.future_class = take("future");
-  types.task_class = take("task");
+  types.futures = take("futures");
+  types.tasks = take("tasks");
+  types.future_name = py::ref::steal(PyUnicode_InternFromString("Future"));
+  types.task_name = py::ref::steal(PyUnicode_InternFromString("Task"));
   types.stock_create_task = take("create_task");
   types.context_name = py::ref::steal(PyUnicode_InternFromString("context"));
 }
@@ -133,16 +135,16 @@ void bind_asyncio(PyObject* module, const pybind11::kwargs& given) {
 }  // namespace
 
 int state::traverse(visitproc visit, void* arg) const {
-  for (const py::ref* each :
-       {&base, &native_class, &future_class, &task_class, &stock_create_task, &context_name, &report_slow}) {
+  for (const py::ref* each : {&base, &native_class, &futures, &tasks, &future_name, &task_name,
+                              &stock_create_task, &context_name, &report_slow}) {
     Py_VISIT(each->get());
   }
   return handles.traverse(visit, arg);
 }
 
 void state::clear() {
-  for (py::ref* each :
-       {&base, &native_class, &future_class, &task_class, &stock_create_task, &context_name, &report_slow}) {
+  for (py::ref* each : {&base, &native_class, &futures, &tasks, &future_name, &task_name, &stock_create_task,
+                        &context_name, &report_slow}) {
     each->reset();
   }
   handles.clear();

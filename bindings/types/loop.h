@@ -33,8 +33,12 @@ struct descriptor_watch final : io::watcher {
 struct state {
   py::ref base;          // the type LoopBase
   py::ref native_class;  // the Python class on it: an instance of exactly this has no overridden method
-  py::ref future_class;  // asyncio.Future and asyncio.Task as they were when asyncio was imported
-  py::ref task_class;
+  // asyncio.futures and asyncio.tasks, whose Future and Task are looked up at each use: tests put others
+  // there.
+  py::ref futures;
+  py::ref tasks;
+  py::ref future_name;  // interned
+  py::ref task_name;
   py::ref stock_create_task;  // BaseEventLoop.create_task, for what the fast path leaves alone
   py::ref context_name;       // "context", interned
   py::ref report_slow;        // triga._loop.reports.callback_was_slow

@@ -196,9 +196,11 @@ PyObject* keyword_of(PyObject* self) {
 
 PyObject* create_future(PyObject* self, PyObject*) {
   PyObject* keyword = keyword_of(self);
+  const state& types = core_of(self).types();
+  const py::ref made_by = py::ref::steal(PyObject_GetAttr(types.futures.get(), types.future_name.get()));
   const py::ref nothing = py::ref::steal(PyTuple_New(0));
-  if (keyword == nullptr || !nothing) return nullptr;
-  return PyObject_Call(core_of(self).types().future_class.get(), nothing.get(), keyword);
+  if (keyword == nullptr || !made_by || !nothing) return nullptr;
+  return PyObject_Call(made_by.get(), nothing.get(), keyword);
 }
 
 // asyncio's own method, for a task factory, debug mode, keywords, and a closed loop.
@@ -216,9 +218,11 @@ PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t count, P
                      (loop.task_factory == nullptr || loop.task_factory == Py_None);
   if (!plain) return stock_create_task(self, args, count, names);
   PyObject* keyword = keyword_of(self);
+  const state& types = core_of(self).types();
+  const py::ref made_by = py::ref::steal(PyObject_GetAttr(types.tasks.get(), types.task_name.get()));
   const py::ref coroutine = py::ref::steal(PyTuple_Pack(1, args[0]));
-  if (keyword == nullptr || !coroutine) return nullptr;
-  return PyObject_Call(core_of(self).types().task_class.get(), coroutine.get(), keyword);
+  if (keyword == nullptr || !made_by || !coroutine) return nullptr;
+  return PyObject_Call(made_by.get(), coroutine.get(), keyword);
 }
 
 constexpr int fast = METH_FASTCALL | METH_KEYWORDS;

@@ -156,6 +156,13 @@ bool join_thread(const std::shared_ptr<exec::thread_handle>& handle, time_point 
   // unwound.
   // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the copy is what keeps the handle
   const std::shared_ptr<exec::thread_handle> kept = handle;
+#if PY_VERSION_HEX >= 0x030E0000
+  // No other thread runs Python any more, so that this one could never end.
+  if (Py_IsFinalizing()) {
+    PyErr_SetString(PyExc_PythonFinalizationError, "cannot join thread at Python shutdown");
+    return false;
+  }
+#endif
   const auto done = [&kept] { return kept->done(); };
   const auto sleep = [&] { return kept->wait(deadline); };
   return py::wait_without_gil(sync::waiting_for::thread_end, done, done, sleep) != py::waited::failed;
