@@ -46,6 +46,30 @@ outcome<none> put_in_front_of_path(const std::vector<std::filesystem::path>& fol
   return none{};
 }
 
+// Up to some release of 3.11 Python does not look for a package's modules among the built-in ones.
+outcome<none> find_built_in_submodules() {
+#if PY_VERSION_HEX < 0x030C0000
+  static constexpr const char* finder = R"(
+import sys
+from importlib.machinery import BuiltinImporter, ModuleSpec
+
+class BuiltInSubmodules:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if path is None or name not in sys.builtin_module_names:
+            return None
+        return ModuleSpec(name, BuiltinImporter, origin="built-in")
+
+sys.meta_path.insert(0, BuiltInSubmodules)
+)";
+  const object names = object::owning(PyDict_New());
+  const object done =
+      object::owning(names ? PyRun_String(finder, Py_file_input, names.get(), names.get()) : nullptr);
+  if (!done) return take_failure();
+#endif
+  return none{};
+}
+
 outcome<none> install_triga() {
   const object package = object::owning(PyImport_ImportModule("triga"));
   const object done =
@@ -119,6 +143,7 @@ interpreter::interpreter(const options& chosen) {
   start(chosen);
   state_ = PyInterpreterState_Get();
   auto ready = put_in_front_of_path(chosen.packages);
+  if (ready && !chosen.built_ins.empty()) ready = find_built_in_submodules();
   if (ready && chosen.install_triga) ready = install_triga();
   if (!ready) {
     Py_FinalizeEx();
