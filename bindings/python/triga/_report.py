@@ -22,6 +22,18 @@ class _Reporter:
 
     def report(self, *_: object) -> None:
         """Appends this process's line, unless it has been."""
+        import gc
+
+        # A collection here would run the program's finalizers earlier than the interpreter's end would.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            self._append()
+        finally:
+            if collects:
+                gc.enable()
+
+    def _append(self) -> None:
         import json
 
         from triga import _core
