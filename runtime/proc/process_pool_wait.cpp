@@ -155,7 +155,9 @@ process_pool::ended process_pool::serve() {
     if (!notices_.empty()) return ended::notices;
     if (!leading_) {
       if (options_.spin && outstanding_ != 0 && spin(lock)) continue;
-      if (stop_serving_ || !notices_.empty()) continue;  // while the lock was free
+      // While the lock was free. A leader that sleeps by now must not lose its place as the one to be rung
+      // for.
+      if (leading_ || stop_serving_ || !notices_.empty()) continue;
       park(parked::collector);
       if (any_readable()) continue;
     }
