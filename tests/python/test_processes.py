@@ -488,7 +488,8 @@ def test_many_threads_start_processes_at_once(run, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_an_interrupt_while_starting_leaves_a_program_that_can_start(run, method: str) -> None:
-    if run.backend == "stdlib" and method == "forkserver" and sys.version_info >= (3, 14):
+    if run.backend == "stdlib" and method == "forkserver":
+        # On every version: its main() lets the EOFError of recvfds() out when the request stopped half way, and ends.
         pytest.skip("an interrupted handshake ends the standard library's forkserver")
     done = run(
         """
