@@ -9,6 +9,8 @@ import pytest
 
 import triga
 
+pytest_plugins = ["standard_arm"]
+
 # Who runs the tests in the background of a shell hands down an ignored SIGINT, also to every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
