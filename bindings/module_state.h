@@ -7,6 +7,7 @@
 #include "bindings/types/loop.h"
 #include "bindings/types/queue_state.h"
 #include "bindings/types/stream_transport.h"
+#include "bindings/types/streams_state.h"
 #include "bindings/types/threads_state.h"
 
 namespace triga {
@@ -21,6 +22,7 @@ struct module_state {
 
   loops::state loop;
   transports::state transports;
+  streams::state streams;
   queue_state queues;
   threads_state threads;
   futures_state futures;

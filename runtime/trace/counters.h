@@ -36,6 +36,8 @@ enum class counter : std::size_t {
   descriptor_events,  // readiness events that epoll reported
   bytes_read,         // bytes that native transports received
   bytes_written,      // bytes that native transports sent
+  stream_reads,       // reads of a StreamReader that took a copy of received bytes
+  stream_passes,      // reads that passed a received bytes object on
   count_              // how many there are
 };
 
@@ -54,7 +56,8 @@ inline constexpr std::array<std::string_view, counter_count> counter_names = {
     "callbacks_run",     "timers_scheduled",
     "timers_fired",      "polls",
     "descriptor_events", "bytes_read",
-    "bytes_written"};
+    "bytes_written",     "stream_reads",
+    "stream_passes"};
 
 using counter_values = std::array<std::uint64_t, counter_count>;
 

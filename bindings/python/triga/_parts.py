@@ -28,8 +28,9 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
         "concurrent.futures.process": "triga._processes.executor:patch_process_module",
     },
     "loop": {
+        "asyncio.streams": "triga._loop.streams:patch",
         "asyncio.unix_events": "triga._loop.patch:patch_unix_events",
-        "asyncio": "triga._loop.patch:patch_asyncio",
+        "asyncio": ("triga._loop.patch:patch_asyncio", "triga._loop.streams:patch_package"),
     },
 }
 
