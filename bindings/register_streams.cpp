@@ -70,17 +70,18 @@ bool method_names::intern() {
 }
 
 int state::traverse(visitproc visit, void* arg) const {
-  for (const py::ref* each : {&reader_base, &writer_base, &protocol_base, &coroutine, &coroutine_function, &reader,
-                              &writer, &protocol, &stock_reader, &stock_writer, &incomplete_read_error,
-                              &limit_overrun_error}) {
+  for (const py::ref* each :
+       {&reader_base, &writer_base, &protocol_base, &coroutine, &coroutine_function, &reader, &writer,
+        &protocol, &stock_reader, &stock_writer, &incomplete_read_error, &limit_overrun_error}) {
     Py_VISIT(each->get());
   }
   return 0;
 }
 
 void state::clear() {
-  for (py::ref* each : {&reader_base, &writer_base, &protocol_base, &coroutine, &coroutine_function, &reader, &writer,
-                        &protocol, &stock_reader, &stock_writer, &incomplete_read_error, &limit_overrun_error}) {
+  for (py::ref* each :
+       {&reader_base, &writer_base, &protocol_base, &coroutine, &coroutine_function, &reader, &writer,
+        &protocol, &stock_reader, &stock_writer, &incomplete_read_error, &limit_overrun_error}) {
     each->reset();
   }
 }
@@ -96,10 +97,8 @@ void register_streams(pybind11::module_& core) {
   types.coroutine = streams::make_coroutine_type(module);
   types.coroutine_function = streams::make_coroutine_function_type(module);
   const std::pair<const char*, const py::ref*> all[] = {
-      {"StreamReaderBase", &types.reader_base},
-      {"StreamWriterBase", &types.writer_base},
-      {"StreamProtocolBase", &types.protocol_base},
-      {"StreamCoroutine", &types.coroutine},
+      {"StreamReaderBase", &types.reader_base},         {"StreamWriterBase", &types.writer_base},
+      {"StreamProtocolBase", &types.protocol_base},     {"StreamCoroutine", &types.coroutine},
       {"CoroutineFunction", &types.coroutine_function},
   };
   for (const auto& [name, type] : all) {

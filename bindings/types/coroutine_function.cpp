@@ -25,13 +25,15 @@ PyObject* function_call(PyObject* self, PyObject* const* args, std::size_t count
 PyObject* function_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   static const char* names[] = {"native", "like", nullptr};
   PyObject *native = nullptr, *like = nullptr;
-  if (PyArg_ParseTupleAndKeywords(args, keywords, "OO:CoroutineFunction", const_cast<char**>(names), &native, &like) ==
-      0) {
+  if (PyArg_ParseTupleAndKeywords(args, keywords, "OO:CoroutineFunction", const_cast<char**>(names), &native,
+                                  &like) == 0) {
     return nullptr;
   }
   PyObject* self = type->tp_alloc(type, 0);
   if (self == nullptr) return nullptr;
-  fields(self) = {.ob_base = fields(self).ob_base, .call = function_call, .native = Py_NewRef(native),
+  fields(self) = {.ob_base = fields(self).ob_base,
+                  .call = function_call,
+                  .native = Py_NewRef(native),
                   .like = Py_NewRef(like)};
   return self;
 }
@@ -63,7 +65,8 @@ PyObject* function_get(PyObject* self, PyObject* instance, PyObject*) {
 
 // Everything but what makes it what it is comes from `like`.
 PyObject* function_getattro(PyObject* self, PyObject* name) {
-  static constexpr std::array<std::string_view, 4> own = {"__class__", "__get__", "__call__", "__reduce_ex__"};
+  static constexpr std::array<std::string_view, 4> own = {"__class__", "__get__", "__call__",
+                                                          "__reduce_ex__"};
   const char* text = PyUnicode_AsUTF8(name);
   if (text == nullptr) return nullptr;
   for (const std::string_view each : own) {
@@ -80,7 +83,8 @@ PyMemberDef function_members[] = {
 };
 
 PyType_Slot function_slots[] = {
-    {Py_tp_doc, const_cast<char*>("CoroutineFunction(native, like): a native method that looks like an async def.")},
+    {Py_tp_doc,
+     const_cast<char*>("CoroutineFunction(native, like): a native method that looks like an async def.")},
     {Py_tp_new, reinterpret_cast<void*>(function_new)},
     {Py_tp_dealloc, reinterpret_cast<void*>(function_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(function_traverse)},
@@ -97,7 +101,8 @@ PyType_Spec function_spec = {
     .name = "triga._core.CoroutineFunction",
     .basicsize = sizeof(function_object),
     .itemsize = 0,
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
     .slots = function_slots,
 };
 

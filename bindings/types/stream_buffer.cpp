@@ -7,7 +7,8 @@
 namespace triga::streams {
 namespace {
 
-// A piece smaller than this joins what is there by a copy: an object of its own would cost more than its bytes.
+// A piece smaller than this joins what is there by a copy: an object of its own would cost more than its
+// bytes.
 constexpr Py_ssize_t smallest_piece = 4096;
 
 }  // namespace
@@ -15,7 +16,8 @@ constexpr Py_ssize_t smallest_piece = 4096;
 bool stream_buffer::append(PyObject* data) {
   // Nobody else holds the emptied bytearray: back to pieces.
   if (flat_ && PyByteArray_GET_SIZE(flat_.get()) == 0 && Py_REFCNT(flat_.get()) == 1) flat_.reset();
-  const bool keep = !flat_ && PyBytes_CheckExact(data) && (size_ == 0 || PyBytes_GET_SIZE(data) >= smallest_piece);
+  const bool keep =
+      !flat_ && PyBytes_CheckExact(data) && (size_ == 0 || PyBytes_GET_SIZE(data) >= smallest_piece);
   if (!keep) return flatten() && extend_flat(data);
   pieces_.push_back(py::ref::borrow(data));
   size_ += static_cast<std::size_t>(PyBytes_GET_SIZE(data));

@@ -13,11 +13,12 @@ namespace triga::streams {
 
 // What a StreamReader has received and nobody has read yet.
 //
-// asyncio keeps a bytearray: each received bytes object is copied into it, and copied out again. Here the objects
-// are kept as they came, so that a read which wants all of one gets that very object, and lines are cut out of it
-// with one copy. Small pieces that pile up, what is not bytes, and what has to be searched across pieces is copied
-// into a bytearray after all, so that memory stays in proportion to what was received. That bytearray is the
-// reader's `_buffer`: a program that asks for it holds the very object, and may change it.
+// asyncio keeps a bytearray: each received bytes object is copied into it, and copied out again. Here the
+// objects are kept as they came, so that a read which wants all of one gets that very object, and lines are
+// cut out of it with one copy. Small pieces that pile up, what is not bytes, and what has to be searched
+// across pieces is copied into a bytearray after all, so that memory stays in proportion to what was
+// received. That bytearray is the reader's `_buffer`: a program that asks for it holds the very object, and
+// may change it.
 //
 // Everything is used under the GIL. False or null: an exception is set.
 class stream_buffer {

@@ -147,10 +147,11 @@ bool set_thrown(PyObject* const* args, Py_ssize_t count) {
     error = py::ref::borrow(thrown);
   } else if (PyExceptionClass_Check(thrown)) {
     error = value != nullptr && PyExceptionInstance_Check(value) ? py::ref::borrow(value)
-            : value != nullptr                                   ? py::ref::steal(PyObject_CallOneArg(thrown, value))
-                                                                 : py::ref::steal(PyObject_CallNoArgs(thrown));
+            : value != nullptr ? py::ref::steal(PyObject_CallOneArg(thrown, value))
+                               : py::ref::steal(PyObject_CallNoArgs(thrown));
   } else {
-    PyErr_Format(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException, not %s",
+    PyErr_Format(PyExc_TypeError,
+                 "exceptions must be classes or instances deriving from BaseException, not %s",
                  Py_TYPE(thrown)->tp_name);
   }
   if (!error || (traceback != nullptr && PyException_SetTraceback(error.get(), traceback) < 0)) return false;
@@ -304,7 +305,8 @@ PyType_Spec coroutine_spec = {
     .name = "triga._core.StreamCoroutine",
     .basicsize = sizeof(coroutine_object),
     .itemsize = 0,
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
     .slots = coroutine_slots,
 };
 
@@ -333,7 +335,8 @@ bool wait_for(coroutine_object& self, PyObject* awaitable) {
   } else if (async != nullptr && async->am_await != nullptr) {
     self.awaited = async->am_await(awaitable);
   } else {
-    PyErr_Format(PyExc_TypeError, "object %.200s can't be used in 'await' expression", Py_TYPE(awaitable)->tp_name);
+    PyErr_Format(PyExc_TypeError, "object %.200s can't be used in 'await' expression",
+                 Py_TYPE(awaitable)->tp_name);
   }
   return self.awaited != nullptr;
 }

@@ -76,8 +76,8 @@ PyMethodDef protocol_methods[] = {
 
 PyGetSetDef protocol_properties[] = {
     {"_paused", get_flag<&protocol_object::paused>, set_flag<&protocol_object::paused>, nullptr, nullptr},
-    {"_connection_lost", get_flag<&protocol_object::connection_lost>, set_flag<&protocol_object::connection_lost>,
-     nullptr, nullptr},
+    {"_connection_lost", get_flag<&protocol_object::connection_lost>,
+     set_flag<&protocol_object::connection_lost>, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -7,8 +7,8 @@
 
 namespace triga::streams {
 
-// The native half of asyncio.StreamReaderProtocol: the fields that are looked at for every message. What runs once a
-// connection is asyncio's own code on them.
+// The native half of asyncio.StreamReaderProtocol: the fields that are looked at for every message. What runs
+// once a connection is asyncio's own code on them.
 struct protocol_object {
   PyObject_HEAD PyObject* reader_reference;  // _stream_reader_wr: a weak reference, or None
   char paused;

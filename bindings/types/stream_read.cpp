@@ -46,7 +46,8 @@ bool raise_set_exception(const reader_object& reader) {
 PyObject* empty_bytes() { return PyBytes_FromStringAndSize(nullptr, 0); }
 
 PyObject* take(reader_object& reader, std::size_t count) {
-  trace::count(reader.buffer().passes_through(count) ? trace::counter::stream_passes : trace::counter::stream_reads);
+  trace::count(reader.buffer().passes_through(count) ? trace::counter::stream_passes
+                                                     : trace::counter::stream_reads);
   return reader.buffer().take(count);
 }
 
@@ -78,7 +79,8 @@ PyObject* advance_read(coroutine_object& self) {
 
 constexpr coroutine_kind read_kind = {"StreamReader.read", advance_read, forget_waiter};
 
-// ---- read(-1): all there is, until the end, so that a transport that was paused for too much data is resumed
+// ---- read(-1): all there is, until the end, so that a transport that was paused for too much data is
+// resumed
 
 PyObject* advance_read_all(coroutine_object& self) {
   reader_object& reader = reader_of(self.owner);
@@ -175,8 +177,8 @@ constexpr const char* not_found_text = "Separator is not found, and chunk exceed
 constexpr const char* too_long_text = "Separator is found, but chunk is longer than limit";
 
 void raise_over_limit(const state& types, const char* text, std::size_t consumed) {
-  const py::ref error =
-      py::ref::steal(PyObject_CallFunction(types.limit_overrun_error.get(), "sn", text, static_cast<Py_ssize_t>(consumed)));
+  const py::ref error = py::ref::steal(
+      PyObject_CallFunction(types.limit_overrun_error.get(), "sn", text, static_cast<Py_ssize_t>(consumed)));
   if (error) PyErr_SetObject(types.limit_overrun_error.get(), error.get());
 }
 
@@ -187,11 +189,18 @@ PyObject* advance_readuntil(coroutine_object& self) {
   if (!self.resumed && raise_set_exception(reader)) return nullptr;
   const search_result result = search(self);
   switch (result.what) {
-    case found: return taken_and_resumed(self, take(reader, result.consumed));
-    case over_limit_found: raise_over_limit(types, too_long_text, result.consumed); return nullptr;
-    case over_limit: raise_over_limit(types, not_found_text, result.consumed); return nullptr;
-    case failed: return nullptr;
-    case not_yet: break;
+    case found:
+      return taken_and_resumed(self, take(reader, result.consumed));
+    case over_limit_found:
+      raise_over_limit(types, too_long_text, result.consumed);
+      return nullptr;
+    case over_limit:
+      raise_over_limit(types, not_found_text, result.consumed);
+      return nullptr;
+    case failed:
+      return nullptr;
+    case not_yet:
+      break;
   }
   if (reader.eof == 0) return wait_for_data(self, "readuntil");
   const py::ref partial = py::ref::steal(take(reader, reader.buffer().size()));
@@ -216,11 +225,16 @@ PyObject* advance_readline(coroutine_object& self) {
   if (!self.resumed && raise_set_exception(reader)) return nullptr;
   const search_result result = search(self);
   switch (result.what) {
-    case found: return taken_and_resumed(self, take(reader, result.consumed));
-    case over_limit_found: return drop_long_line(self, too_long_text, result.consumed + 1);
-    case over_limit: return drop_long_line(self, not_found_text, reader.buffer().size());
-    case failed: return nullptr;
-    case not_yet: break;
+    case found:
+      return taken_and_resumed(self, take(reader, result.consumed));
+    case over_limit_found:
+      return drop_long_line(self, too_long_text, result.consumed + 1);
+    case over_limit:
+      return drop_long_line(self, not_found_text, reader.buffer().size());
+    case failed:
+      return nullptr;
+    case not_yet:
+      break;
   }
   return reader.eof == 0 ? wait_for_data(self, "readuntil") : take(reader, reader.buffer().size());
 }
@@ -239,8 +253,8 @@ constexpr coroutine_kind anext_kind = {"StreamReader.__anext__", advance_anext, 
 
 // ---- the methods
 
-// asyncio's own method: for a subclass that has others of the methods it calls, and for arguments that are rare or
-// wrong. Its coroutine works on the same fields.
+// asyncio's own method: for a subclass that has others of the methods it calls, and for arguments that are
+// rare or wrong. Its coroutine works on the same fields.
 PyObject* by_asyncio(PyObject* self, const py::ref& name, PyObject* const* args, Py_ssize_t count,
                      PyObject* keywords) {
   const py::ref method = py::ref::steal(PyObject_GetAttr(types_of(self).stock_reader.get(), name.get()));
@@ -255,8 +269,10 @@ int overrides(PyObject* self, std::initializer_list<const py::ref*> names) {
   const state& types = types_of(self);
   if (is_plain(types.reader, self)) return 0;
   for (const py::ref* name : names) {
-    const py::ref own = py::ref::steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(self)), name->get()));
-    const py::ref native = own ? py::ref::steal(PyObject_GetAttr(types.reader.get(), name->get())) : py::ref();
+    const py::ref own =
+        py::ref::steal(PyObject_GetAttr(reinterpret_cast<PyObject*>(Py_TYPE(self)), name->get()));
+    const py::ref native =
+        own ? py::ref::steal(PyObject_GetAttr(types.reader.get(), name->get())) : py::ref();
     if (!native) return -1;
     if (own.get() != native.get()) return 1;
   }
@@ -296,7 +312,8 @@ PyObject* reader_read(PyObject* self, PyObject* const* args, Py_ssize_t given, P
   }
   if (count >= 0) return make_coroutine(types.coroutine.type(), read_kind, self, nullptr, count);
   const int replaces_read = overrides(self, {&types.names.read});
-  if (replaces_read != 0) return replaces_read < 0 ? nullptr : by_asyncio(self, types.names.read, args, given, keywords);
+  if (replaces_read != 0)
+    return replaces_read < 0 ? nullptr : by_asyncio(self, types.names.read, args, given, keywords);
   const py::ref blocks = py::ref::steal(PyList_New(0));
   return blocks ? make_coroutine(types.coroutine.type(), read_all_kind, self, blocks.get()) : nullptr;
 }
@@ -320,7 +337,8 @@ py::ref separators_from(PyObject* separator) {
   }
   if (PY_VERSION_HEX < 0x030D0000 || !PyTuple_CheckExact(separator)) return {};
   std::vector<PyObject*> all;
-  for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(separator); ++at) all.push_back(PyTuple_GET_ITEM(separator, at));
+  for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(separator); ++at)
+    all.push_back(PyTuple_GET_ITEM(separator, at));
   const auto unfit = [](PyObject* each) { return !PyBytes_CheckExact(each) || PyBytes_GET_SIZE(each) == 0; };
   if (all.empty() || std::any_of(all.begin(), all.end(), unfit)) return {};
   std::stable_sort(all.begin(), all.end(),
@@ -349,7 +367,8 @@ PyObject* reader_readuntil(PyObject* self, PyObject* const* args, Py_ssize_t giv
 PyObject* reader_readline(PyObject* self, PyObject* const* args, Py_ssize_t given, PyObject* keywords) {
   state& types = types_of(self);
   const method_names& names = types.names;
-  const int replaced = overrides(self, {&names.wait_for_data, &names.maybe_resume_transport, &names.readuntil});
+  const int replaced =
+      overrides(self, {&names.wait_for_data, &names.maybe_resume_transport, &names.readuntil});
   if (replaced < 0) return nullptr;
   if (replaced != 0 || given != 0 || keywords != nullptr) {
     return by_asyncio(self, names.readline, args, given, keywords);
@@ -362,8 +381,8 @@ PyObject* reader_readline(PyObject* self, PyObject* const* args, Py_ssize_t give
 PyObject* reader_anext(PyObject* self) {
   state& types = types_of(self);
   const method_names& names = types.names;
-  const int replaced =
-      overrides(self, {&names.wait_for_data, &names.maybe_resume_transport, &names.readuntil, &names.readline});
+  const int replaced = overrides(
+      self, {&names.wait_for_data, &names.maybe_resume_transport, &names.readuntil, &names.readline});
   if (replaced < 0) return nullptr;
   if (replaced != 0) return by_asyncio(self, names.anext, nullptr, 0, nullptr);
   return make_coroutine(types.coroutine.type(), anext_kind, self, types.newline.get());
@@ -371,7 +390,8 @@ PyObject* reader_anext(PyObject* self) {
 
 PyMethodDef reading_methods[] = {
     {"read", py::as_method(reader_read), METH_FASTCALL | METH_KEYWORDS, "Reads up to `n` bytes."},
-    {"readexactly", py::as_method(reader_readexactly), METH_FASTCALL | METH_KEYWORDS, "Reads exactly `n` bytes."},
+    {"readexactly", py::as_method(reader_readexactly), METH_FASTCALL | METH_KEYWORDS,
+     "Reads exactly `n` bytes."},
     {"readuntil", py::as_method(reader_readuntil), METH_FASTCALL | METH_KEYWORDS, "Reads up to a separator."},
     {"readline", py::as_method(reader_readline), METH_FASTCALL | METH_KEYWORDS, "Reads a line."},
     {nullptr, nullptr, 0, nullptr},

@@ -48,7 +48,8 @@ PyObject* reader_new(PyTypeObject* type, PyObject*, PyObject*) {
   return self;
 }
 
-// Without a loop, and in debug mode, asyncio's own __init__() finds the loop and the traceback, and sets the fields.
+// Without a loop, and in debug mode, asyncio's own __init__() finds the loop and the traceback, and sets the
+// fields.
 int reader_init_by_asyncio(state& types, PyObject* self, PyObject* args, PyObject* keywords) {
   const py::ref init = py::ref::steal(PyObject_GetAttr(types.stock_reader.get(), types.names.init.get()));
   const Py_ssize_t count = PyTuple_GET_SIZE(args);
@@ -75,11 +76,13 @@ int reader_init(PyObject* self, PyObject* args, PyObject* keywords) {
   static const char* names[] = {"limit", "loop", nullptr};
   PyObject* limit = types.default_limit.get();
   PyObject* loop = nullptr;
-  if (PyArg_ParseTupleAndKeywords(args, keywords, "|OO:StreamReader", const_cast<char**>(names), &limit, &loop) == 0) {
+  if (PyArg_ParseTupleAndKeywords(args, keywords, "|OO:StreamReader", const_cast<char**>(names), &limit,
+                                  &loop) == 0) {
     return -1;
   }
   loop = plain_loop(types, loop);
-  if (loop == nullptr || !PyLong_CheckExact(limit)) return reader_init_by_asyncio(types, self, args, keywords);
+  if (loop == nullptr || !PyLong_CheckExact(limit))
+    return reader_init_by_asyncio(types, self, args, keywords);
   const long long bytes = PyLong_AsLongLong(limit);
   if (bytes == -1 && PyErr_Occurred() != nullptr) {
     PyErr_Clear();
@@ -126,7 +129,9 @@ void reader_dealloc(PyObject* self) {
 
 // ---- methods
 
-PyObject* reader_feed_data(PyObject* self, PyObject* data) { return none_if(feed_data(types_of(self), self, data)); }
+PyObject* reader_feed_data(PyObject* self, PyObject* data) {
+  return none_if(feed_data(types_of(self), self, data));
+}
 
 PyObject* reader_feed_eof(PyObject* self, PyObject*) {
   reader_of(self).eof = 1;
@@ -178,8 +183,10 @@ PyMethodDef reader_methods[] = {
     {"at_eof", reader_at_eof, METH_NOARGS, "Return True if the buffer is empty and 'feed_eof' was called."},
     {"exception", reader_exception, METH_NOARGS, "The exception that was set, or None."},
     {"set_exception", reader_set_exception, METH_O, "Has every read fail with an exception."},
-    {"set_transport", reader_set_transport, METH_O, "Sets the transport that is paused when too much data comes."},
-    {"_wakeup_waiter", reader_wakeup_waiter, METH_NOARGS, "Wakeup read*() functions waiting for data or EOF."},
+    {"set_transport", reader_set_transport, METH_O,
+     "Sets the transport that is paused when too much data comes."},
+    {"_wakeup_waiter", reader_wakeup_waiter, METH_NOARGS,
+     "Wakeup read*() functions waiting for data or EOF."},
     {"_maybe_resume_transport", reader_maybe_resume_transport, METH_NOARGS, nullptr},
 };
 
@@ -286,7 +293,8 @@ bool feed_data(state& types, PyObject* self, PyObject* data) {
 
 py::ref new_waiter(state& types, reader_object& reader, const char* name) {
   if (reader.waiter != nullptr && reader.waiter != Py_None) {
-    PyErr_Format(PyExc_RuntimeError, "%s() called while another coroutine is already waiting for incoming data", name);
+    PyErr_Format(PyExc_RuntimeError,
+                 "%s() called while another coroutine is already waiting for incoming data", name);
     return {};
   }
   if (reader.eof != 0 && types.asserts) {

@@ -10,15 +10,15 @@
 #include "bindings/types/stream_buffer.h"
 #include "bindings/types/streams_state.h"
 
-// The native half of asyncio.StreamReader. The class (triga._loop.streams) derives from this and then from asyncio's
-// own: the fields are here under asyncio's names, so that its inherited methods, a subclass and a test see and change
-// the truth.
+// The native half of asyncio.StreamReader. The class (triga._loop.streams) derives from this and then from
+// asyncio's own: the fields are here under asyncio's names, so that its inherited methods, a subclass and a
+// test see and change the truth.
 namespace triga::streams {
 
 struct reader_object {
   PyObject_HEAD PyObject* limit;  // as it was given
   PyObject* loop;
-  PyObject* waiter;     // the future of the read that waits for data; null: none. As the next three
+  PyObject* waiter;  // the future of the read that waits for data; null: none. As the next three
   PyObject* exception;
   PyObject* transport;
   std::size_t low_water;   // the limit and its double in whole bytes: reading is resumed at the one,

@@ -30,7 +30,8 @@ state& types_of(PyObject* writer) { return state_of(Py_TYPE(writer)).streams; }
 transports::transport* native_transport(PyObject* self) {
   PyObject* transport = fields(self).transport;
   const py::ref& native = state_of(Py_TYPE(self)).transports.type;
-  return native && transport != nullptr && is_plain(native, transport) ? &transports::native_of(transport) : nullptr;
+  return native && transport != nullptr && is_plain(native, transport) ? &transports::native_of(transport)
+                                                                       : nullptr;
 }
 
 PyObject* missing_field(const char* name) {
@@ -50,7 +51,8 @@ int writer_init(PyObject* self, PyObject* args, PyObject* keywords) {
   Py_XSETREF(writer.transport, Py_NewRef(transport));
   Py_XSETREF(writer.protocol, Py_NewRef(protocol));
   const state& types = types_of(self);
-  const int good = reader == Py_None || !types.asserts ? 1 : PyObject_IsInstance(reader, types.stock_reader.get());
+  const int good =
+      reader == Py_None || !types.asserts ? 1 : PyObject_IsInstance(reader, types.stock_reader.get());
   if (good == 0) PyErr_SetNone(PyExc_AssertionError);
   if (good <= 0) return -1;
   Py_XSETREF(writer.reader, Py_NewRef(reader));
@@ -134,7 +136,8 @@ bool reader_is_good(state& types, PyObject* reader) {
 }
 
 int is_closing(PyObject* self) {
-  if (const transports::transport* native = native_transport(self)) return native->stream().is_closing() ? 1 : 0;
+  if (const transports::transport* native = native_transport(self))
+    return native->stream().is_closing() ? 1 : 0;
   return ask(fields(self).transport, types_of(self).names.is_closing);
 }
 
@@ -159,8 +162,8 @@ PyObject* advance_drain_of_protocol(coroutine_object& self) {
   return drain_protocol(self, types_of(self.owner), fields(self.owner).protocol);
 }
 
-// A transport that is closing has its connection_lost() called before drain() goes on: a program that writes and
-// drains in a loop would else never see the error.
+// A transport that is closing has its connection_lost() called before drain() goes on: a program that writes
+// and drains in a loop would else never see the error.
 PyObject* advance_drain(coroutine_object& self) {
   if (!reader_is_good(types_of(self.owner), fields(self.owner).reader)) return nullptr;
   const int closing = is_closing(self.owner);
@@ -195,11 +198,15 @@ PyMethodDef writer_methods[] = {
     {"write", give_data<&transports::transport::write, &method_names::write>, METH_O, "Writes bytes."},
     {"writelines", give_data<&transports::transport::writelines, &method_names::writelines>, METH_O,
      "Writes an iterable of bytes."},
-    {"write_eof", ask_transport<&method_names::write_eof>, METH_NOARGS, "Closes the write end after what is buffered."},
-    {"can_write_eof", ask_transport<&method_names::can_write_eof>, METH_NOARGS, "Whether write_eof() is supported."},
+    {"write_eof", ask_transport<&method_names::write_eof>, METH_NOARGS,
+     "Closes the write end after what is buffered."},
+    {"can_write_eof", ask_transport<&method_names::can_write_eof>, METH_NOARGS,
+     "Whether write_eof() is supported."},
     {"close", ask_transport<&method_names::close>, METH_NOARGS, "Closes the stream and its socket."},
-    {"is_closing", ask_transport<&method_names::is_closing>, METH_NOARGS, "True if the stream is closing or closed."},
-    {"get_extra_info", py::as_method(get_extra_info), METH_VARARGS | METH_KEYWORDS, "Optional transport information."},
+    {"is_closing", ask_transport<&method_names::is_closing>, METH_NOARGS,
+     "True if the stream is closing or closed."},
+    {"get_extra_info", py::as_method(get_extra_info), METH_VARARGS | METH_KEYWORDS,
+     "Optional transport information."},
     {"drain", coroutine_of<drain_kind>, METH_NOARGS, "Waits until it is sensible to write more."},
     {"wait_closed", coroutine_of<wait_closed_kind>, METH_NOARGS, "Waits until the stream is closed."},
     {nullptr, nullptr, 0, nullptr},

@@ -1,7 +1,7 @@
 """asyncio's streams with what runs for every message in C++ (``bindings/types/stream_*``).
 
-The classes derive from a native half and from asyncio's own class: what is rare (``repr``, ``start_tls``, warnings, what
-happens once a connection) is the code of the running version, on fields that live in the native half.
+The classes derive from a native half and from asyncio's own class: what is rare (``repr``, ``start_tls``, warnings,
+what happens once a connection) is the code of the running version, on fields that live in the native half.
 """
 
 from __future__ import annotations
