@@ -9,6 +9,7 @@
 #include "bindings/types/stream_transport.h"
 #include "bindings/types/streams_state.h"
 #include "bindings/types/threads_state.h"
+#include "bindings/types/tls_state.h"
 
 namespace triga {
 
@@ -23,6 +24,7 @@ struct module_state {
   loops::state loop;
   transports::state transports;
   streams::state streams;
+  tls::state tls;
   queue_state queues;
   threads_state threads;
   futures_state futures;

@@ -10,6 +10,7 @@ namespace triga {
 void register_loop(pybind11::module_& core);
 void register_transports(pybind11::module_& core);
 void register_streams(pybind11::module_& core);
+void register_tls(pybind11::module_& core);
 void register_process_pool(pybind11::module_& core);
 void register_statistics(pybind11::module_& core);
 void register_child_process(pybind11::module_& core);

@@ -38,6 +38,8 @@ enum class counter : std::size_t {
   bytes_written,      // bytes that native transports sent
   stream_reads,       // reads of a StreamReader that took a copy of received bytes
   stream_passes,      // reads that passed a received bytes object on
+  tls_bytes_read,     // bytes that TLS connections decrypted
+  tls_bytes_written,  // bytes that TLS connections encrypted
   count_              // how many there are
 };
 
@@ -57,7 +59,8 @@ inline constexpr std::array<std::string_view, counter_count> counter_names = {
     "timers_fired",      "polls",
     "descriptor_events", "bytes_read",
     "bytes_written",     "stream_reads",
-    "stream_passes"};
+    "stream_passes",     "tls_bytes_read",
+    "tls_bytes_written"};
 
 using counter_values = std::array<std::uint64_t, counter_count>;
 

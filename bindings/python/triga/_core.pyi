@@ -145,6 +145,41 @@ class CoroutineFunction:
 
 def bind_streams(**given: Any) -> None: ...
 
+class TlsProtocolBase:
+    """The native half of asyncio.sslproto.SSLProtocol."""
+
+    def get_buffer(self, n: int, /) -> Any: ...
+    def buffer_updated(self, nbytes: int, /) -> None: ...
+    def _do_read(self) -> None: ...
+    def _do_read__copied(self) -> None: ...
+    def _process_outgoing(self) -> None: ...
+    def _write_appdata(self, list_of_data: Any, /) -> None: ...
+
+    _state: Any
+    _sslobj: Any
+    _incoming: Any
+    _outgoing: Any
+    _transport: Any
+    _app_protocol: Any
+    _write_backlog: Any
+    _write_buffer_size: int
+    _outgoing_high_water: int
+    _outgoing_low_water: int
+    _incoming_high_water: int
+    _incoming_low_water: int
+    _ssl_writing_paused: bool
+    _ssl_reading_paused: bool
+    _app_writing_paused: bool
+    _app_reading_paused: bool
+    _app_protocol_is_buffer: bool
+
+class TlsTransportBase:
+    """The native methods of asyncio.sslproto's transport."""
+
+    def write(self, data: Any, /) -> None: ...
+
+def bind_tls(**given: Any) -> None: ...
+
 class ProcessTraits(metaclass=pybind11_type):
     """What a started program inherits from the calling thread."""
 

@@ -29,6 +29,7 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
     },
     "loop": {
         "asyncio.streams": "triga._loop.streams:patch",
+        "asyncio.sslproto": "triga._loop.tls:patch",
         "asyncio.unix_events": "triga._loop.patch:patch_unix_events",
         "asyncio": ("triga._loop.patch:patch_asyncio", "triga._loop.streams:patch_package"),
     },

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <Python.h>
+
+#include "bindings/py/ref.h"
+
+namespace triga::tls {
+
+// Names of methods and attributes that are used, interned.
+struct method_names {
+  py::ref read, write, pending, inner;  // inner: ssl.SSLObject._sslobj, which is _ssl's own object
+  py::ref do_handshake, do_flush, do_shutdown, do_read_buffered, do_read_copied, do_write, do_read;
+  py::ref process_outgoing, write_appdata, control_app_writing, control_ssl_reading, get_buffer,
+      buffer_updated;
+  py::ref call_eof_received, start_shutdown, fatal_error, data_received, ssl_protocol;
+
+  bool intern();
+};
+
+struct state {
+  py::ref protocol_base, transport_base;  // the native halves
+  py::ref protocol;                       // the whole class, made by triga._loop.tls
+  py::ref stock_protocol;                 // asyncio.sslproto.SSLProtocol, whose methods do what is rare
+  py::ref ssl_object, memory_bio;         // ssl.SSLObject and ssl.MemoryBIO
+  py::ref again_errors;                   // a tuple: more of the peer's bytes are needed
+  py::ref in_handshake, wrapped, flushing, shutting_down;  // members of sslproto.SSLProtocolState
+  // Where native transports receive for every TLS connection of this interpreter: a bytearray and a view of
+  // it. The GIL is held from the recv(2) until the bytes are in the connection's own MemoryBIO.
+  py::ref received, received_view;
+  method_names names;
+
+  int traverse(visitproc visit, void* arg) const;
+  void clear();
+};
+
+}  // namespace triga::tls
