@@ -11,6 +11,7 @@
 #include "bindings/py/seconds.h"
 #include "bindings/py/waiting.h"
 #include "bindings/types/completion.h"
+#include "bindings/types/future_link.h"
 
 namespace triga {
 namespace {
@@ -77,6 +78,7 @@ PyType_Slot slots[] = {
     {Py_tp_traverse, reinterpret_cast<void*>(future_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(future_clear)},
     {Py_tp_repr, reinterpret_cast<void*>(future_repr)},
+    {Py_am_await, reinterpret_cast<void*>(await_future)},
     {Py_tp_methods, future_methods},
     {Py_tp_members, members},
     {Py_tp_getset, future_getset},

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <structmember.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "bindings/module_state.h"
@@ -61,17 +62,41 @@ PyObject* allocate(PyTypeObject* type, free_list& free) {
   return fresh;
 }
 
-bool fill(const layout& slots, PyObject* handle, PyObject* loop, PyObject* callback, PyObject* const* args,
+// A context that was given, or a snapshot of the current one. False with an exception set.
+bool set_context(state& types, PyObject* handle, PyObject* context) {
+  PyObject*& into = slot(handle, types.slots.context);
+  if (context != nullptr && context != Py_None) {
+    into = Py_NewRef(context);
+    return true;
+  }
+  own(types, handle).snapshot = types.contexts.snapshot().release();
+  if (own(types, handle).snapshot == nullptr) into = PyContext_CopyCurrent();
+  return into != nullptr || own(types, handle).snapshot != nullptr;
+}
+
+// The context of a handle, made now if it has a snapshot only. Null with an exception set.
+PyObject* context_of(state& types, PyObject* handle) {
+  PyObject*& context = slot(handle, types.slots.context);
+  PyObject*& snapshot = own(types, handle).snapshot;
+  if (context == nullptr && snapshot != nullptr) {
+    context = PyContext_Copy(snapshot);
+    if (context != nullptr) Py_CLEAR(snapshot);
+  } else if (context == nullptr) {
+    PyErr_SetString(PyExc_AttributeError, "_context");
+  }
+  return context;
+}
+
+bool fill(state& types, PyObject* handle, PyObject* loop, PyObject* callback, PyObject* const* args,
           Py_ssize_t count, PyObject* context) {
+  const layout& slots = types.slots;
   slot(handle, slots.callback) = Py_NewRef(callback);
   slot(handle, slots.loop) = Py_NewRef(loop);
   slot(handle, slots.cancelled) = Py_NewRef(Py_False);
   slot(handle, slots.source_traceback) = Py_NewRef(Py_None);
   slot(handle, slots.repr) = Py_NewRef(Py_None);
-  PyObject* packed = slot(handle, slots.args) = pack(args, count);
-  const bool current = context == nullptr || context == Py_None;
-  PyObject* entered = slot(handle, slots.context) = current ? PyContext_CopyCurrent() : Py_NewRef(context);
-  return packed != nullptr && entered != nullptr;
+  slot(handle, slots.args) = pack(args, count);
+  return slot(handle, slots.args) != nullptr && set_context(types, handle, context);
 }
 
 // ---- a handle's own methods
@@ -110,7 +135,7 @@ PyObject* timer_cancel(PyObject* self, PyObject*) {
   const state& types = state_of_handle(self);
   if (is_cancelled(types, self)) Py_RETURN_NONE;
   if (PyObject* loop = plain_loop_of(self)) {
-    if (slot(self, types.slots.scheduled) == Py_True) loops::core_of(loop).loop().note_timer_cancelled();
+    loops::core_of(loop).cancel_timer(self);
   } else if (!py::ref::steal(
                  PyObject_CallMethod(slot(self, types.slots.loop), "_timer_handle_cancelled", "O", self))) {
     return nullptr;
@@ -144,8 +169,18 @@ PyObject* thread_safe_run(PyObject* self, PyObject*) { return by_asyncio(self, "
 PyObject* thread_safe_lock(PyObject* self, void*) { return Py_XNewRef(lock_of(self)); }
 
 PyObject* handle_run(PyObject* self, PyObject*) {
-  if (!run(state_of_handle(self), self)) return nullptr;
+  state& types = state_of_handle(self);
+  if (context_of(types, self) == nullptr || !run(types, self)) return nullptr;
   Py_RETURN_NONE;
+}
+
+PyObject* get_context(PyObject* self, void*) { return Py_XNewRef(context_of(state_of_handle(self), self)); }
+
+int set_given_context(PyObject* self, PyObject* value, void*) {
+  state& types = state_of_handle(self);
+  Py_XSETREF(slot(self, types.slots.context), Py_XNewRef(value));
+  Py_CLEAR(own(types, self).snapshot);
+  return 0;
 }
 
 // ---- life
@@ -172,7 +207,9 @@ free_list& free_memory(state& types) noexcept {
 template <kind Kind>
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
-  return each_slot<Kind>(state_of_handle(self).slots, [&](Py_ssize_t offset) {
+  const state& types = state_of_handle(self);
+  Py_VISIT(own(types, self).snapshot);
+  return each_slot<Kind>(types.slots, [&](Py_ssize_t offset) {
     Py_VISIT(slot(self, offset));
     return 0;
   });
@@ -180,7 +217,9 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
 
 template <kind Kind>
 int clear(PyObject* self) {
-  return each_slot<Kind>(state_of_handle(self).slots, [&](Py_ssize_t offset) {
+  const state& types = state_of_handle(self);
+  Py_CLEAR(own(types, self).snapshot);
+  return each_slot<Kind>(types.slots, [&](Py_ssize_t offset) {
     Py_CLEAR(slot(self, offset));
     return 0;
   });
@@ -220,10 +259,13 @@ PyMethodDef thread_safe_methods[] = {
 
 template <kind Kind>
 PyType_Slot* slots_of(PyMethodDef* methods) {
-  static PyGetSetDef lock[] = {{"_lock", thread_safe_lock, nullptr, nullptr, nullptr}, {}};
+  static PyGetSetDef getset[] = {{"_context", get_context, set_given_context, nullptr, nullptr},
+                                 {"_lock", thread_safe_lock, nullptr, nullptr, nullptr},
+                                 {}};
+  if constexpr (Kind != kind::thread_safe) getset[1] = {};
   static PyType_Slot slots[] = {
       {Py_tp_methods, nullptr},
-      {Py_tp_getset, Kind == kind::thread_safe ? lock : lock + 1},
+      {Py_tp_getset, getset},
       {Py_tp_traverse, reinterpret_cast<void*>(traverse<Kind>)},
       {Py_tp_clear, reinterpret_cast<void*>(clear<Kind>)},
       {Py_tp_dealloc, reinterpret_cast<void*>(dealloc<Kind>)},
@@ -247,6 +289,10 @@ Py_ssize_t offset_of(PyObject* type, const char* name) {
   return reinterpret_cast<PyMemberDescrObject*>(member.get())->d_member->offset;
 }
 
+Py_ssize_t size_of(PyObject* type) noexcept {
+  return type != Py_None ? reinterpret_cast<PyTypeObject*>(type)->tp_basicsize : 0;
+}
+
 layout layout_of(PyObject* handle, PyObject* timer, PyObject* thread_safe) {
   return {.callback = offset_of(handle, "_callback"),
           .args = offset_of(handle, "_args"),
@@ -257,13 +303,15 @@ layout layout_of(PyObject* handle, PyObject* timer, PyObject* thread_safe) {
           .context = offset_of(handle, "_context"),
           .scheduled = offset_of(timer, "_scheduled"),
           .when = offset_of(timer, "_when"),
-          .lock = thread_safe != Py_None ? offset_of(thread_safe, "_lock") : 0};
+          .lock = thread_safe != Py_None ? offset_of(thread_safe, "_lock") : 0,
+          .own = std::max({size_of(handle), size_of(timer), size_of(thread_safe)})};
 }
 
-py::ref make_type(PyObject* core, PyObject* base, const char* name, PyType_Slot* slots) {
+py::ref make_type(PyObject* core, const layout& found, PyObject* base, const char* name, PyType_Slot* slots) {
+  const auto size = found.own + static_cast<Py_ssize_t>(sizeof(own_fields));
   // asyncio's own names: type(handle).__name__ and repr(handle) read as ever.
   PyType_Spec spec = {.name = name,
-                      .basicsize = static_cast<int>(reinterpret_cast<PyTypeObject*>(base)->tp_basicsize),
+                      .basicsize = static_cast<int>(size),
                       .itemsize = 0,
                       .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
                       .slots = slots};
@@ -271,8 +319,7 @@ py::ref make_type(PyObject* core, PyObject* base, const char* name, PyType_Slot*
   if (!bases) throw pybind11::error_already_set();
   py::ref type = py::ref::steal(PyType_FromModuleAndSpec(core, &spec, bases.get()));
   if (!type) throw pybind11::error_already_set();
-  if (type.type()->tp_basicsize != reinterpret_cast<PyTypeObject*>(base)->tp_basicsize)
-    refuse("a handle's size");
+  if (type.type()->tp_basicsize != size) refuse("a handle's size");
   return type;
 }
 
@@ -291,7 +338,7 @@ int state::traverse(visitproc visit, void* arg) const {
   Py_VISIT(new_lock.get());
   Py_VISIT(report_failure.get());
   Py_VISIT(extract_stack.get());
-  return 0;
+  return contexts.traverse(visit, arg);
 }
 
 void state::clear() {
@@ -305,6 +352,7 @@ void state::clear() {
   new_lock.reset();
   report_failure.reset();
   extract_stack.reset();
+  contexts.forget();
 }
 
 void make_types(PyObject* core, PyObject* handle, PyObject* timer, PyObject* thread_safe) {
@@ -312,11 +360,14 @@ void make_types(PyObject* core, PyObject* handle, PyObject* timer, PyObject* thr
   const layout found = layout_of(handle, timer, thread_safe);
   if (types.handle && found != types.slots) refuse("two copies of it differ");
   types.slots = found;
+  types.contexts.probe();
   // Handles of an earlier copy of asyncio keep their type; memory on the free lists may be of its size only.
-  types.handle = make_type(core, handle, "asyncio.events.Handle", slots_of<kind::plain>(handle_methods));
-  types.timer = make_type(core, timer, "asyncio.events.TimerHandle", slots_of<kind::timer>(timer_methods));
+  types.handle =
+      make_type(core, found, handle, "asyncio.events.Handle", slots_of<kind::plain>(handle_methods));
+  types.timer =
+      make_type(core, found, timer, "asyncio.events.TimerHandle", slots_of<kind::timer>(timer_methods));
   if (thread_safe == Py_None) return;
-  types.thread_safe = make_type(core, thread_safe, "asyncio.events._ThreadSafeHandle",
+  types.thread_safe = make_type(core, found, thread_safe, "asyncio.events._ThreadSafeHandle",
                                 slots_of<kind::thread_safe>(thread_safe_methods));
   types.thread_safe_base = py::ref::borrow(thread_safe);
   const py::ref threading = py::ref::steal(PyImport_ImportModule("threading"));
@@ -328,7 +379,7 @@ PyObject* make(state& types, PyObject* loop, PyObject* callback, PyObject* const
                PyObject* context) {
   PyObject* handle = allocate(types.handle.type(), types.free_handles);
   if (handle == nullptr) return nullptr;
-  if (fill(types.slots, handle, loop, callback, args, count, context)) return handle;
+  if (fill(types, handle, loop, callback, args, count, context)) return handle;
   Py_DECREF(handle);
   return nullptr;
 }
@@ -339,7 +390,7 @@ PyObject* make_timer(state& types, PyObject* loop, PyObject* when, PyObject* cal
   if (handle == nullptr) return nullptr;
   slot(handle, types.slots.when) = Py_NewRef(when);
   slot(handle, types.slots.scheduled) = Py_NewRef(Py_True);
-  if (fill(types.slots, handle, loop, callback, args, count, context)) return handle;
+  if (fill(types, handle, loop, callback, args, count, context)) return handle;
   Py_DECREF(handle);
   return nullptr;
 }
@@ -348,7 +399,7 @@ PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyO
                            Py_ssize_t count, PyObject* context) {
   PyObject* handle = allocate(types.thread_safe.type(), types.free_thread_safe);
   if (handle == nullptr) return nullptr;
-  if (fill(types.slots, handle, loop, callback, args, count, context)) return handle;
+  if (fill(types, handle, loop, callback, args, count, context)) return handle;
   Py_DECREF(handle);
   return nullptr;
 }
@@ -370,29 +421,79 @@ bool set_source_traceback(state& types, PyObject* handle) {
   return true;
 }
 
+namespace {
+
+// In a context that stays ours. Null with the callback's exception set.
+PyObject* call_in(PyObject* context, PyObject* callback, PyObject* args) {
+  if (PyContext_Enter(context) != 0) return nullptr;
+  PyObject* result =
+      PyTuple_GET_SIZE(args) == 0 ? PyObject_CallNoArgs(callback) : PyObject_Call(callback, args, nullptr);
+  // Fails only if the callback left another context entered, which then is the error to report.
+  if (PyContext_Exit(context) != 0) Py_CLEAR(result);
+  return result;
+}
+
+bool ends_the_loop() noexcept {
+  return PyErr_ExceptionMatches(PyExc_SystemExit) != 0 ||
+         PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0;
+}
+
+// Nobody but the loop can come to see the handle.
+bool is_private(PyObject* handle) noexcept { return Py_REFCNT(handle) == 1 && !weakly_referenced(handle); }
+
+// The same as run() for a handle with a snapshot that nobody else sees.
+bool run_in_spare_context(state& types, PyObject* handle) {
+  const layout& slots = types.slots;
+  const py::ref snapshot = py::ref::steal(std::exchange(own(types, handle).snapshot, nullptr));
+  py::ref context = types.contexts.enterable(snapshot.get());
+  if (!context) return false;
+  const py::ref result =
+      py::ref::steal(call_in(context.get(), slot(handle, slots.callback), slot(handle, slots.args)));
+  if (result) {
+    types.contexts.give_back(std::move(context), snapshot.get());
+    return true;
+  }
+  slot(handle, slots.context) = context.release();  // for those who are told of the handle now
+  return !ends_the_loop() && report(types, handle);
+}
+
+}  // namespace
+
 bool run(state& types, PyObject* handle) {
   const layout& slots = types.slots;
   // Somebody else may cancel it from another thread meanwhile, and must wait for the callback to end.
   if (Py_REFCNT(handle) > 1 && Py_IS_TYPE(handle, types.thread_safe.type())) {
     return static_cast<bool>(py::ref::steal(by_asyncio(handle, "_run")));
   }
+  if (own(types, handle).snapshot != nullptr && is_private(handle)) {
+    return run_in_spare_context(types, handle);
+  }
   // A reference of our own to each: the callback may cancel its handle, which empties the slots.
-  const py::ref context = py::ref::borrow(slot(handle, slots.context));
+  const py::ref context = py::ref::borrow(context_of(types, handle));
+  if (!context) return false;
   const py::ref callback = py::ref::borrow(slot(handle, slots.callback));
   const py::ref args = py::ref::borrow(slot(handle, slots.args));
+  if (py::ref::steal(call_in(context.get(), callback.get(), args.get()))) return true;
+  return !ends_the_loop() && report(types, handle);
+}
+
+bool run_bare(state& types, PyObject* loop, PyObject* callback, PyObject* argument, PyObject* context) {
   PyObject* result = nullptr;
-  if (PyContext_Enter(context.get()) == 0) {
-    result = PyObject_Call(callback.get(), args.get(), nullptr);
-    // Fails only if the callback left another context entered, which then is the error to report.
-    if (PyContext_Exit(context.get()) != 0) Py_CLEAR(result);
+  if (PyContext_Enter(context) == 0) {
+    result = argument != nullptr ? PyObject_CallOneArg(callback, argument) : PyObject_CallNoArgs(callback);
+    if (PyContext_Exit(context) != 0) Py_CLEAR(result);
   }
   if (result != nullptr) {
     Py_DECREF(result);
     return true;
   }
-  if (PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
-    return false;
-  return report(types, handle);
+  if (ends_the_loop()) return false;
+  py::ref error = py::take_raised();
+  const py::ref handle =
+      py::ref::steal(make(types, loop, callback, &argument, argument != nullptr ? 1 : 0, context));
+  if (!handle) return false;
+  py::raise_again(std::move(error));
+  return report(types, handle.get());
 }
 
 }  // namespace triga::handles

@@ -5,15 +5,18 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 
 #include "bindings/py/ref.h"
+#include "bindings/types/context_cache.h"
 
 // Native handles under asyncio.Handle and asyncio.TimerHandle.
 //
 // asyncio.Handle is a Python class with __slots__, and programs look at the slots (handle._callback,
-// handle._context). So the native types derive from asyncio's own and add no field: they store into the
-// base's slots, at the offsets that its member descriptors tell. isinstance(), attributes, weak references,
-// repr() and comparisons are asyncio's own; only making, cancelling, running and freeing is C.
+// handle._context). So the native types derive from asyncio's own and store into the base's slots, at the
+// offsets that its member descriptors tell. isinstance(), attributes, weak references, repr() and comparisons
+// are asyncio's own; only making, cancelling, running and freeing is C, and `_context`, which is made when it
+// is first asked for.
 namespace triga::handles {
 
 // Where asyncio's slots lie in an instance, in bytes.
@@ -28,8 +31,15 @@ struct layout {
   Py_ssize_t scheduled = 0;  // TimerHandle only, as is `when`
   Py_ssize_t when = 0;
   Py_ssize_t lock = 0;  // _ThreadSafeHandle only, which is 3.14's and later
+  Py_ssize_t own = 0;   // own_fields, behind every slot of every kind
 
   bool operator==(const layout&) const = default;
+};
+
+// What the native types add.
+struct own_fields {
+  PyObject* snapshot;    // of context_cache, while the slot for the context is empty
+  std::uint32_t ticket;  // of a timer on the loop's heap
 };
 
 // Memory of freed handles of one type, for the next ones: an event loop makes and frees one for every step of
@@ -46,7 +56,7 @@ class free_list {
   void close() noexcept;
 
  private:
-  std::array<PyObject*, 256> items_{};
+  std::array<PyObject*, 1024> items_{};
   std::size_t count_ = 0;
   bool closed_ = false;
 };
@@ -61,6 +71,7 @@ struct state {
   free_list free_handles;
   free_list free_timers;
   free_list free_thread_safe;
+  context_cache contexts;
   py::ref report_failure;  // triga._loop.reports.callback_failed
   py::ref extract_stack;   // asyncio.format_helpers.extract_stack
 
@@ -73,6 +84,10 @@ void make_types(PyObject* core, PyObject* handle, PyObject* timer, PyObject* thr
 
 [[nodiscard]] inline PyObject*& slot(PyObject* handle, Py_ssize_t offset) noexcept {
   return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(handle) + offset);
+}
+
+[[nodiscard]] inline own_fields& own(const state& types, PyObject* handle) noexcept {
+  return *reinterpret_cast<own_fields*>(reinterpret_cast<char*>(handle) + types.slots.own);
 }
 
 // A new handle, not yet tracked by the garbage collector (see visit()): callback, a tuple of the arguments,
@@ -116,5 +131,8 @@ bool set_source_traceback(state& types, PyObject* handle);
 // the loop's exception handler. False with an exception set for SystemExit, KeyboardInterrupt and what the
 // handler itself raises.
 bool run(state& types, PyObject* handle);
+// The same for a callback without a handle. `argument` may be null. A handle is made if there is something to
+// report.
+bool run_bare(state& types, PyObject* loop, PyObject* callback, PyObject* argument, PyObject* context);
 
 }  // namespace triga::handles

@@ -10,6 +10,8 @@
 
 #include "bindings/module_state.h"
 #include "bindings/register.h"
+#include "bindings/types/asyncio_calls.h"
+#include "bindings/types/future_link.h"
 
 namespace triga::loops {
 namespace {
@@ -130,13 +132,15 @@ void bind_asyncio(PyObject* module, const pybind11::kwargs& given) {
   types.task_name = py::ref::steal(PyUnicode_InternFromString("Task"));
   types.stock_create_task = take("create_task");
   types.context_name = py::ref::steal(PyUnicode_InternFromString("context"));
+  types.asyncio_names = find_asyncio_names(module);
 }
 
 }  // namespace
 
 int state::traverse(visitproc visit, void* arg) const {
-  for (const py::ref* each : {&base, &native_class, &futures, &tasks, &future_name, &task_name,
-                              &stock_create_task, &context_name, &report_slow}) {
+  for (const py::ref* each :
+       {&base, &native_class, &futures, &tasks, &future_name, &task_name, &stock_create_task, &context_name,
+        &future_link, &asyncio_names, &report_slow}) {
     Py_VISIT(each->get());
   }
   return handles.traverse(visit, arg);
@@ -144,7 +148,7 @@ int state::traverse(visitproc visit, void* arg) const {
 
 void state::clear() {
   for (py::ref* each : {&base, &native_class, &futures, &tasks, &future_name, &task_name, &stock_create_task,
-                        &context_name, &report_slow}) {
+                        &context_name, &future_link, &asyncio_names, &report_slow}) {
     each->reset();
   }
   handles.clear();
@@ -166,6 +170,7 @@ void register_loop(pybind11::module_& core) {
   loops::state& types = state_of(core.ptr()).loop;
   types.base = loops::make_base(core.ptr());
   if (!types.base) throw pybind11::error_already_set();
+  make_future_link_type(core.ptr());
   core.attr("LoopBase") = pybind11::reinterpret_borrow<pybind11::object>(types.base.get());
   // The module is the function's owner and cannot be captured: a reference from it to itself would never go.
   PyObject* module = core.ptr();

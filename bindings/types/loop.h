@@ -41,6 +41,8 @@ struct state {
   py::ref task_name;
   py::ref stock_create_task;  // BaseEventLoop.create_task, for what the fast path leaves alone
   py::ref context_name;       // "context", interned
+  py::ref future_link;        // the type of what ties an asyncio future to a native concurrent one
+  py::ref asyncio_names;      // see asyncio_calls.h
   py::ref report_slow;        // triga._loop.reports.callback_was_slow
   handles::state handles;
 
@@ -68,6 +70,10 @@ class core final : public loop::loop_client, public loop::signal_listener {
 
   // Queues a handle of any kind; takes the reference over.
   void queue(PyObject* handle) { loop_.call_soon(handle); }
+  // Puts a timer handle on the heap; takes the reference over.
+  void add_timer(time_point when, PyObject* handle);
+  // Takes a timer handle off the heap, if it is on it.
+  void cancel_timer(PyObject* handle);
   // Remembers the handle that a scheduling method hands out: if it is still held at the next such call, the
   // garbage collector is told of it.
   void hand_out(PyObject* handle) {
@@ -95,14 +101,16 @@ class core final : public loop::loop_client, public loop::signal_listener {
   void before_block(bool waits) override;
   void after_block() override;
   bool on_interrupt() override;
-  bool run_callback(void* callback) override;
+  bool run_callback(const loop::foreign_callback& callback) override;
   bool good() const override { return PyErr_Occurred() == nullptr; }
-  void drop(void* callback) override;
-  [[nodiscard]] bool is_cancelled(void* timer) const override;
+  void drop(const loop::foreign_callback& callback) override;
   void on_due(void* timer) override;
   void on_signal(int number) override;
 
  private:
+  bool run_handle(PyObject* handle);
+  bool run_foreign(PyObject* handle);
+  bool run_bare(const loop::foreign_callback& callback);
   bool run_in_debug_mode(PyObject* handle);
 
   PyObject* self_;  // the loop object, which owns this

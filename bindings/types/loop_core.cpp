@@ -49,8 +49,11 @@ int core::traverse(visitproc visit, void* arg) const {
     Py_VISIT(each->reader.get());
     Py_VISIT(each->writer.get());
   }
-  return loop_.visit(
-      [&](void* handle) { return handles::visit(types_.handles, object(handle), visit, arg); });
+  return loop_.visit([&](const loop::foreign_callback& each) {
+    if (each.context == nullptr) return handles::visit(types_.handles, object(each.target), visit, arg);
+    for (void* held : {each.target, each.argument, each.context}) Py_VISIT(object(held));
+    return 0;
+  });
 }
 
 // The GIL is let go while the thread is in the kernel: the poller touches no Python object there, and
@@ -59,6 +62,7 @@ void core::before_block(bool waits) {
   settle_handed_out();
   if (!waits && ++polls_with_gil_ < most_polls_with_gil) return;
   polls_with_gil_ = 0;
+  types_.handles.contexts.forget();
   released_ = PyEval_SaveThread();
 }
 
@@ -68,40 +72,68 @@ void core::after_block() {
 
 bool core::on_interrupt() { return PyErr_CheckSignals() == 0; }
 
-bool core::is_cancelled(void* timer) const { return handles::is_cancelled(types_.handles, object(timer)); }
-
 void core::on_due(void* timer) {
   Py_XSETREF(handles::slot(object(timer), types_.handles.slots.scheduled), Py_NewRef(Py_False));
 }
 
-void core::drop(void* callback) {
-  if (callback == handed_out_) handed_out_ = nullptr;
-  const py::ref handle = py::ref::steal(object(callback));
-  if (Py_IS_TYPE(handle.get(), types_.handles.timer.type())) on_due(callback);
+void core::add_timer(time_point when, PyObject* handle) {
+  handles::own(types_.handles, handle).ticket = loop_.add_timer(when, handle);
+}
+
+void core::cancel_timer(PyObject* handle) {
+  if (handles::slot(handle, types_.handles.slots.scheduled) != Py_True) return;
+  drop({.target = loop_.cancel_timer(handles::own(types_.handles, handle).ticket)});
+}
+
+void core::drop(const loop::foreign_callback& callback) {
+  if (callback.context != nullptr) {
+    for (void* held : {callback.target, callback.argument, callback.context}) Py_XDECREF(object(held));
+    return;
+  }
+  if (callback.target == handed_out_) handed_out_ = nullptr;
+  const py::ref handle = py::ref::steal(object(callback.target));
+  if (Py_IS_TYPE(handle.get(), types_.handles.timer.type())) on_due(callback.target);
   if (Py_REFCNT(handle.get()) > 1) handles::track(handle.get());
 }
 
-bool core::run_callback(void* callback) {
-  if (callback == handed_out_) handed_out_ = nullptr;
-  const py::ref handle = py::ref::steal(object(callback));
-  if (!handles::is_native(types_.handles, handle.get())) {
-    const py::ref cancelled = py::ref::steal(PyObject_GetAttrString(handle.get(), "_cancelled"));
-    if (!cancelled) return false;
-    if (PyObject_IsTrue(cancelled.get()) != 0) return true;
-  } else if (is_cancelled(callback)) {
-    return true;
-  }
-  const bool good =
-      fields(self_).debug != 0 ? run_in_debug_mode(handle.get()) : run(types_.handles, handle.get());
-  if (Py_REFCNT(handle.get()) > 1) handles::track(handle.get());
+bool core::run_callback(const loop::foreign_callback& callback) {
+  return callback.context != nullptr ? run_bare(callback) : run_handle(object(callback.target));
+}
+
+bool core::run_bare(const loop::foreign_callback& callback) {
+  const py::ref target = py::ref::steal(object(callback.target));
+  const py::ref argument = py::ref::steal(object(callback.argument));
+  const py::ref context = py::ref::steal(object(callback.context));
+  return handles::run_bare(types_.handles, self_, target.get(), argument.get(), context.get());
+}
+
+bool core::run_handle(PyObject* queued) {
+  if (queued == handed_out_) handed_out_ = nullptr;
+  const py::ref handle = py::ref::steal(queued);
+  if (!handles::is_native(types_.handles, queued)) return run_foreign(queued);
+  if (handles::is_cancelled(types_.handles, queued)) return true;
+  const bool good = fields(self_).debug != 0 ? run_in_debug_mode(queued) : run(types_.handles, queued);
+  if (Py_REFCNT(queued) > 1) handles::track(queued);
   return good;
+}
+
+// A handle that somebody made by hand, of a class that may be anything with asyncio.Handle's methods.
+bool core::run_foreign(PyObject* handle) {
+  const py::ref cancelled = py::ref::steal(PyObject_GetAttrString(handle, "_cancelled"));
+  const int skipped = cancelled ? PyObject_IsTrue(cancelled.get()) : -1;
+  if (skipped != 0) return skipped > 0;
+  return fields(self_).debug != 0
+             ? run_in_debug_mode(handle)
+             : static_cast<bool>(py::ref::steal(PyObject_CallMethod(handle, "_run", nullptr)));
 }
 
 bool core::run_in_debug_mode(PyObject* handle) {
   loop_object& loop = fields(self_);
   Py_XSETREF(loop.current_handle, Py_NewRef(handle));
   const time_point begin = monotonic_clock::now();
-  bool good = run(types_.handles, handle);
+  bool good = handles::is_native(types_.handles, handle)
+                  ? run(types_.handles, handle)
+                  : static_cast<bool>(py::ref::steal(PyObject_CallMethod(handle, "_run", nullptr)));
   if (good) {
     const double seconds = std::chrono::duration<double>(monotonic_clock::now() - begin).count();
     const py::ref limit = py::ref::steal(PyObject_GetAttrString(self_, "slow_callback_duration"));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bindings/py/method.h"
+#include "bindings/types/future_link.h"
 #include "bindings/types/loop.h"
 #include "runtime/base/clock.h"
 
@@ -70,7 +71,22 @@ PyObject* queue_callback(PyObject* self, const callback_arguments& given, maker 
   return handle;
 }
 
+// A task's step or a future's callback, of which _asyncio wants no handle. In debug mode it gets one, as the
+// reports of slow callbacks tell of it.
+bool is_bare(PyObject* self, Py_ssize_t count, PyObject* names) noexcept {
+  return names != nullptr && names == core_of(self).types().asyncio_names.get() &&
+         (count == 1 || count == 2) && fields(self).debug == 0 && fields(self).closed == 0;
+}
+
+PyObject* queue_bare(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+  core_of(self).loop().call_soon({.target = Py_NewRef(args[0]),
+                                  .argument = count == 2 ? Py_NewRef(args[1]) : nullptr,
+                                  .context = Py_NewRef(args[count])});
+  Py_RETURN_NONE;
+}
+
 PyObject* call_soon(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  if (is_bare(self, count, names)) return queue_bare(self, args, count);
   callback_arguments given;
   if (!parse(self, "call_soon", 0, args, count, names, given) || !check_open(self) ||
       !check_in_debug_mode(self, given.callback, "call_soon", false)) {
@@ -117,7 +133,7 @@ PyObject* schedule(PyObject* self, PyObject* when, const callback_arguments& giv
     Py_DECREF(handle);
     return nullptr;
   }
-  loop.loop().add_timer(deadline_of(seconds), Py_NewRef(handle));
+  loop.add_timer(deadline_of(seconds), Py_NewRef(handle));
   loop.hand_out(handle);
   return handle;
 }
@@ -160,10 +176,7 @@ PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t count, Py
 
 PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) {
   core& loop = core_of(self);
-  if (handles::is_native(loop.handles(), handle) &&
-      handles::slot(handle, loop.handles().slots.scheduled) == Py_True) {
-    loop.loop().note_timer_cancelled();
-  }
+  if (Py_IS_TYPE(handle, loop.handles().timer.type())) loop.cancel_timer(handle);
   Py_RETURN_NONE;
 }
 
@@ -194,10 +207,17 @@ PyObject* keyword_of(PyObject* self) {
   return loop.loop_keyword;
 }
 
+// asyncio.futures.Future or asyncio.tasks.Task as they are now; null with an exception set.
+py::ref class_of(const py::ref& module, const py::ref& name) {
+  PyObject* const found = PyDict_GetItemWithError(PyModule_GetDict(module.get()), name.get());
+  if (found != nullptr || PyErr_Occurred() != nullptr) return py::ref::borrow(found);
+  return py::ref::steal(PyObject_GetAttr(module.get(), name.get()));  // its own way of saying so
+}
+
 PyObject* create_future(PyObject* self, PyObject*) {
   PyObject* keyword = keyword_of(self);
   const state& types = core_of(self).types();
-  const py::ref made_by = py::ref::steal(PyObject_GetAttr(types.futures.get(), types.future_name.get()));
+  const py::ref made_by = class_of(types.futures, types.future_name);
   const py::ref nothing = py::ref::steal(PyTuple_New(0));
   if (keyword == nullptr || !made_by || !nothing) return nullptr;
   return PyObject_Call(made_by.get(), nothing.get(), keyword);
@@ -219,11 +239,13 @@ PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t count, P
   if (!plain) return stock_create_task(self, args, count, names);
   PyObject* keyword = keyword_of(self);
   const state& types = core_of(self).types();
-  const py::ref made_by = py::ref::steal(PyObject_GetAttr(types.tasks.get(), types.task_name.get()));
+  const py::ref made_by = class_of(types.tasks, types.task_name);
   const py::ref coroutine = py::ref::steal(PyTuple_Pack(1, args[0]));
   if (keyword == nullptr || !made_by || !coroutine) return nullptr;
   return PyObject_Call(made_by.get(), coroutine.get(), keyword);
 }
+
+PyObject* follow(PyObject* self, PyObject* source) { return follow_any_future(self, source); }
 
 constexpr int fast = METH_FASTCALL | METH_KEYWORDS;
 
@@ -256,6 +278,7 @@ PyMethodDef schedule_methods[] = {
     {"time", loop_time, METH_NOARGS, "The loop's clock: CLOCK_MONOTONIC in seconds."},
     {"create_future", create_future, METH_NOARGS, "A new asyncio.Future that belongs to this loop."},
     {"create_task", py::as_method(create_task), fast, "Starts a coroutine as a Task."},
+    {"_follow", follow, METH_O, nullptr},
     {"_timer_handle_cancelled", timer_handle_cancelled, METH_O, nullptr},
     {"_add_callback", add_callback, METH_O, nullptr},
     {"_add_callback_signalsafe", add_callback_signalsafe, METH_O, nullptr},

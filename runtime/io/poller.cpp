@@ -21,6 +21,8 @@ constexpr std::size_t largest_batch = 4096;
 // before it is made, which costs some 50 us and a descriptor: a short burst of callbacks shall not pay that.
 constexpr unsigned before_arming = 16;
 constexpr unsigned before_making = 512;
+// Real waits in a row after which a flag that has a descriptor gives it back.
+constexpr unsigned before_giving_back = 64;
 
 unique_fd new_epoll() { return unique_fd(epoll_create1(EPOLL_CLOEXEC)); }
 
@@ -157,16 +159,27 @@ result<std::size_t> poller::wait(time_point deadline) {
   if (count < 0) return result<std::size_t>::last_error();
   removed_since_wait_ = false;
   filled_ = static_cast<std::size_t>(count);
-  if (deadline == time_point::min()) note_found(filled_);
+  if (deadline == time_point::min()) {
+    note_found(filled_);
+  } else {
+    note_waited();
+  }
   return filled_;
 }
 
 void poller::note_found(std::size_t count) {
+  waits_ = 0;
   empty_waits_ = count == 0 ? empty_waits_ + 1 : 0;
   if (empty_waits_ < (flag_ != nullptr ? before_arming : before_making)) return;
   empty_waits_ = 0;
   if (flag_ == nullptr) flag_ = readiness_flag::make();
   if (flag_ != nullptr && !flag_->arm(epoll_.get())) flag_.reset();
+}
+
+void poller::note_waited() noexcept {
+  if (flag_ == nullptr || !flag_->has_descriptor() || ++waits_ < before_giving_back) return;
+  flag_.reset();
+  empty_waits_ = 0;
 }
 
 std::size_t poller::dispatch() {

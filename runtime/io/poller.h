@@ -83,6 +83,8 @@ class poller {
   [[nodiscard]] bool is_quiet() const noexcept {
     return flag_ != nullptr && flag_->quiet() && fork_generation_ == triga::fork_generation();
   }
+  // Does the flag behind is_quiet() exist just now?
+  [[nodiscard]] bool has_flag() const noexcept { return flag_ != nullptr; }
 
   // Calls the watchers of the events that wait() brought, until all are told, stop_dispatch() is called, or
   // one throws; the events left over stay for the next call. Returns how many watchers were called.
@@ -105,6 +107,7 @@ class poller {
   void own_after_fork();
   void rebuild();
   void note_found(std::size_t count);
+  void note_waited() noexcept;
 
   unique_fd epoll_;
   std::vector<entry> entries_;  // by descriptor
@@ -114,6 +117,7 @@ class poller {
 
   std::unique_ptr<readiness_flag> flag_;  // of epoll_; made by a poller that is kept busy
   unsigned empty_waits_ = 0;              // in a row that did not wait and found nothing
+  unsigned waits_ = 0;                    // in a row that did wait
 
   std::vector<epoll_event> batch_;
   std::size_t next_ = 0;    // the first undispatched event of batch_

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <linux/io_uring.h>
-
-#include <cstddef>
-#include <cstdint>
 #include <memory>
 
-#include "runtime/base/unique_fd.h"
+#include "runtime/io/uring.h"
 
 namespace triga::io {
 
@@ -19,44 +15,31 @@ namespace triga::io {
 //
 // The ring is used by the one thread that made it (IORING_SETUP_SINGLE_ISSUER), as only then does the kernel
 // leave completions to be asked for (DEFER_TASKRUN) and interrupt no system call of this thread with them.
-// From another thread arm() fails, and the owner of the flag makes a new one.
+// In another thread it is never quiet and arm() fails, and the owner of the flag makes a new one: the kernel
+// tells nobody any more once the thread that armed it has ended. Where the kernel can (Linux 6.5) it is
+// without a descriptor.
 class readiness_flag {
  public:
   // Null if the kernel has no such io_uring (before 6.1, or a sandbox that forbids it) or TRIGA_IO=epoll is
   // set.
   static std::unique_ptr<readiness_flag> make();
 
-  readiness_flag(const readiness_flag&) = delete;
-  readiness_flag& operator=(const readiness_flag&) = delete;
-  readiness_flag(readiness_flag&&) = delete;
-  readiness_flag& operator=(readiness_flag&&) = delete;
-  ~readiness_flag();
-
   // Has the kernel watch `epoll` from now on, which has to be the same at each call. False if it cannot: the
   // flag is of no use any more.
   bool arm(int epoll) noexcept;
   // True if `epoll` was armed and had nothing to report since. Whatever it reported before it was armed, and
   // still does, makes it false. False says nothing more than that epoll has to be asked.
-  [[nodiscard]] bool quiet() const noexcept;
+  [[nodiscard]] bool quiet() const noexcept {
+    return watching_ && ring_->made_here() && !ring_->has_completions();
+  }
+  // Does it take up a descriptor of the process?
+  [[nodiscard]] bool has_descriptor() const noexcept { return ring_->fd() >= 0; }
 
  private:
-  readiness_flag() = default;
+  explicit readiness_flag(std::unique_ptr<uring> ring) noexcept : ring_(std::move(ring)) {}
 
-  bool map(const io_uring_params& given) noexcept;
-  [[nodiscard]] unsigned& word(std::uint32_t offset) const noexcept {
-    return *reinterpret_cast<unsigned*>(static_cast<char*>(rings_) + offset);
-  }
-  bool enter(unsigned submit) noexcept;
-  void reap() noexcept;
-
-  unique_fd ring_;
-  void* rings_ = nullptr;  // the mapping of both queues
-  std::size_t rings_size_ = 0;
-  io_uring_sqe* entries_ = nullptr;  // the mapping of the submission entries
-  std::size_t entries_size_ = 0;
-  io_sqring_offsets submission_{};
-  io_cqring_offsets completion_{};
-  bool watching_ = false;  // a poll is under way in the kernel, as far as reap() has heard
+  std::unique_ptr<uring> ring_;
+  bool watching_ = false;  // a poll is under way in the kernel, as far as the completions have told
 };
 
 }  // namespace triga::io

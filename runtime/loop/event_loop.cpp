@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/base/fork_generation.h"
+#include "runtime/sync/spin.h"
 #include "runtime/trace/counters.h"
 
 namespace triga::loop {
@@ -25,12 +26,20 @@ void event_loop::post_from_any_thread(ready_task& task) {
 }
 
 void event_loop::wake() noexcept {
-  if (sleeping_.load(std::memory_order_relaxed)) wakeup_.notify();
+  attention now = attention_.load(std::memory_order_relaxed);
+  // Release: what was queued before is seen by the loop that sees the call. Fails if the loop went to sleep
+  // just now.
+  if (now == attention::looking_out &&
+      attention_.compare_exchange_strong(now, attention::called, std::memory_order_release,
+                                         std::memory_order_relaxed)) {
+    return;
+  }
+  if (now == attention::sleeping) wakeup_.notify();
 }
 
-void event_loop::add_timer(time_point when, void* timer) {
-  timers_.push(when, timer);
+event_loop::timer_ticket event_loop::add_timer(time_point when, void* timer) {
   trace::count(trace::counter::timers_scheduled);
+  return timers_.push(when, timer);
 }
 
 bool event_loop::run_once(bool wait) {
@@ -47,8 +56,7 @@ bool event_loop::run_once(bool wait) {
 
 time_point event_loop::deadline(bool wait) {
   // Asked on busy turns too, as this is what takes cancelled timers out.
-  const time_point first = timers_.next_deadline([this](void* timer) { return client_.is_cancelled(timer); },
-                                                 [this](void* timer) { client_.drop(timer); });
+  const time_point first = timers_.empty() ? never : timers_.next_deadline();
   return wait && ready_.empty() ? first : time_point::min();
 }
 
@@ -59,21 +67,46 @@ bool event_loop::poll(time_point until) {
     client_.after_block();
     return true;
   }
-  sleeping_.store(true, std::memory_order_relaxed);
+  // One that came while timers are about to is late by a spin; they are not.
+  const bool looks = deliveries_ != 0 && until != time_point::min() &&
+                     (until == never || until - monotonic_clock::now() > 2 * sync::longest_spin);
+  attention_.store(looks ? attention::looking_out : attention::sleeping, std::memory_order_relaxed);
   {
     // The mutex orders this look against post_from_any_thread(): it either left its task here or will see
-    // sleeping_.
+    // attention_.
     const std::lock_guard lock(inbox_mutex_);
     if (!inbox_.empty()) until = time_point::min();
   }
   client_.before_block(until != time_point::min());
-  const result<std::size_t> count = poller_.wait(until);
+  const bool good = (looks && until != time_point::min() && look_out()) || wait(until);
   client_.after_block();
-  sleeping_.store(false, std::memory_order_relaxed);
-  if (count) return true;
-  if (count.error() == EINTR) return client_.on_interrupt();
-  last_error_ = count.error();
-  return false;
+  attention_.store(attention::awake, std::memory_order_relaxed);
+  if (good) return true;
+  if (last_error_ != EINTR) return false;
+  last_error_ = 0;
+  return client_.on_interrupt();
+}
+
+bool event_loop::wait(time_point until) {
+  const result<std::size_t> count = poller_.wait(until);
+  if (!count) last_error_ = count.error();
+  return static_cast<bool>(count);
+}
+
+// Without the client's lock. True: something came, and nobody waits in the kernel. False: the loop counts as
+// asleep now.
+bool event_loop::look_out() noexcept {
+  constexpr unsigned looks_a_poll = 8;
+  sync::spin turn(sync::waiting_for::delivery);
+  for (unsigned looks = 1; turn.again(); ++looks) {
+    // Acquire: pairs with wake().
+    if (attention_.load(std::memory_order_acquire) == attention::called) return turn.succeeded();
+    if (looks % looks_a_poll != 0 || poller_.is_quiet()) continue;
+    const result<std::size_t> count = poller_.wait(time_point::min());
+    if (count && *count != 0) return turn.succeeded_at_once();
+  }
+  attention expected = attention::looking_out;
+  return !attention_.compare_exchange_strong(expected, attention::sleeping, std::memory_order_acquire);
 }
 
 void event_loop::take_inbox() {
@@ -90,14 +123,9 @@ void event_loop::queue_due_timers() {
   std::uint64_t fired = 0;
   while (timers_.due(now)) {
     void* timer = timers_.take_first();
-    if (client_.is_cancelled(timer)) {
-      timers_.took_dead();
-      client_.drop(timer);
-    } else {
-      ++fired;
-      client_.on_due(timer);
-      call_soon(timer);
-    }
+    ++fired;
+    client_.on_due(timer);
+    call_soon(timer);
   }
   if (fired > 0) trace::count(trace::counter::timers_fired, fired);
 }
@@ -109,13 +137,13 @@ bool event_loop::run_ready() {
   // A callback may clear the queue (close() from within is refused, but a client may), so emptiness is asked
   // too.
   while (good && left-- > 0 && !ready_.empty()) {
-    const std::uintptr_t item = ready_.pop();
+    const foreign_callback item = ready_.pop();
     ++ran;
-    if ((item & native_tag) == 0) {
-      good = client_.run_callback(reinterpret_cast<void*>(item));
-    } else {
-      reinterpret_cast<ready_task*>(item & ~native_tag)->run();
+    if (ready_task* const native = native_of(item)) {
+      native->run();
       good = client_.good();
+    } else {
+      good = client_.run_callback(item);
     }
   }
   if (ran > 0) trace::count(trace::counter::callbacks_run, ran);
@@ -133,14 +161,14 @@ void event_loop::own_after_fork() {
   if (fork_generation_ == fork_generation()) return;
   fork_generation_ = fork_generation();
   new (&inbox_mutex_) std::mutex;  // may have been held by a thread that does not exist here
-  sleeping_.store(false, std::memory_order_relaxed);
+  attention_.store(attention::awake, std::memory_order_relaxed);
   wakeup_.renew();
 }
 
 void event_loop::clear_ready() {
   while (!ready_.empty()) {
-    const std::uintptr_t item = ready_.pop();
-    if ((item & native_tag) == 0) client_.drop(reinterpret_cast<void*>(item));
+    const foreign_callback item = ready_.pop();
+    if (native_of(item) == nullptr) client_.drop(item);
   }
   turn_end_.clear();
   const std::lock_guard lock(inbox_mutex_);
@@ -148,7 +176,7 @@ void event_loop::clear_ready() {
 }
 
 void event_loop::clear_timers() {
-  timers_.clear([this](void* timer) { client_.drop(timer); });
+  timers_.clear([this](void* timer) { client_.drop({.target = timer}); });
 }
 
 void event_loop::close() {

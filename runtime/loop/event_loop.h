@@ -24,6 +24,14 @@ class ready_task {
   ~ready_task() = default;
 };
 
+// What somebody else put into the ready queue, which knows nothing of it: a callback that is whole by itself
+// (a handle), or a bare one with an argument (or null) and the context to run it in. Its owner is the queue.
+struct foreign_callback {
+  void* target = nullptr;
+  void* argument = nullptr;
+  void* context = nullptr;
+};
+
 // What an event_loop leaves to the one who drives it: the foreign callbacks and timers (Python handles) that
 // it queues without knowing them, and the lock (the GIL) under which all of its state is used.
 class loop_client {
@@ -35,12 +43,11 @@ class loop_client {
   // A signal interrupted the wait. False ends the turn as failed.
   virtual bool on_interrupt() = 0;
   // Runs a foreign callback, which the queue then owns no more. False ends the turn as failed.
-  virtual bool run_callback(void* callback) = 0;
+  virtual bool run_callback(const foreign_callback& callback) = 0;
   // False if a native ready_task or a watcher left a failure behind that must end the turn.
   virtual bool good() const = 0;
   // Takes back a foreign callback or timer that will not run.
-  virtual void drop(void* callback) = 0;
-  [[nodiscard]] virtual bool is_cancelled(void* timer) const = 0;
+  virtual void drop(const foreign_callback& callback) = 0;
   // A timer came due and left the heap; it will be run as a callback.
   virtual void on_due(void* timer) = 0;
 
@@ -53,7 +60,7 @@ class loop_client {
 // that the queue then holds; those that they queue wait for the next turn.
 //
 // Locks: everything belongs to the thread that runs the loop, or to whoever holds the client's lock (the
-// GIL), except inbox_ (inbox_mutex_), sleeping_ and wakeup_, which any thread may use.
+// GIL), except inbox_ (inbox_mutex_), attention_ and wakeup_, which any thread may use.
 class event_loop {
  public:
   explicit event_loop(loop_client& client);
@@ -67,9 +74,12 @@ class event_loop {
 
   // Queues a foreign callback (a pointer with its lowest bit clear). Under the client's lock; if that is not
   // the loop's own thread, call wake() afterwards.
-  void call_soon(void* callback) { ready_.push(reinterpret_cast<std::uintptr_t>(callback)); }
+  void call_soon(void* callback) { ready_.push({.target = callback}); }
+  void call_soon(const foreign_callback& callback) { ready_.push(callback); }
   // Queues native work, in one order with the foreign callbacks. Same rules.
-  void post(ready_task& task) { ready_.push(reinterpret_cast<std::uintptr_t>(&task) | native_tag); }
+  void post(ready_task& task) {
+    ready_.push({.target = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(&task) | native_tag)});
+  }
   // Queues native work to run once this turn's callbacks have run, before the loop polls again. Loop's thread
   // only.
   void post_to_turn_end(ready_task& task) { turn_end_.push_back(&task); }
@@ -78,9 +88,16 @@ class event_loop {
   // Brings the loop back if it waits. Any thread.
   void wake() noexcept;
 
-  void add_timer(time_point when, void* timer);
-  // A timer that is on the heap was cancelled.
-  void note_timer_cancelled() noexcept { timers_.note_cancelled(); }
+  // Another thread has begun, or ended, to do something that it will wake the loop for. While any does, a
+  // loop with nothing else to do looks out a moment before it sleeps (spin.h). Under the client's lock.
+  void expect_delivery() noexcept { ++deliveries_; }
+  void delivery_came() noexcept { --deliveries_; }
+
+  using timer_ticket = timer_heap<void*>::ticket;
+  // Under the client's lock. The ticket names the timer until it comes due, is cancelled or dropped.
+  timer_ticket add_timer(time_point when, void* timer);
+  // Takes a timer out, which the caller then owns.
+  void* cancel_timer(timer_ticket timer) noexcept { return timers_.cancel(timer); }
 
   // One turn. `wait`: whether it may wait for something to happen. False if the client reported a failure, or
   // the wait failed (last_error() then says why); what is left of the turn stays queued.
@@ -97,16 +114,23 @@ class event_loop {
   [[nodiscard]] std::size_t ready_count() const noexcept { return ready_.size(); }
   [[nodiscard]] std::size_t timer_count() const noexcept { return timers_.size(); }
   [[nodiscard]] std::size_t cancelled_timer_count() const noexcept { return timers_.dead(); }
-  // Foreign callbacks and timers that the loop owns, for a garbage collector: visit(void*) returns non-zero
-  // to end.
+  // Foreign callbacks and timers that the loop owns, for a garbage collector: visit(const foreign_callback&)
+  // returns non-zero to end.
   template <class Visit>
   int visit(Visit visit_one) const;
 
  private:
   static constexpr std::uintptr_t native_tag = 1;
 
+  // The native task of an item, or null if it is foreign.
+  static ready_task* native_of(const foreign_callback& item) noexcept {
+    const auto tagged = reinterpret_cast<std::uintptr_t>(item.target);
+    return (tagged & native_tag) != 0 ? reinterpret_cast<ready_task*>(tagged & ~native_tag) : nullptr;
+  }
   [[nodiscard]] time_point deadline(bool wait);
   bool poll(time_point until);
+  bool wait(time_point until);
+  bool look_out() noexcept;
   void take_inbox();
   void queue_due_timers();
   bool run_ready();
@@ -116,16 +140,22 @@ class event_loop {
   loop_client& client_;
   io::poller poller_;
   wakeup wakeup_;
-  ready_ring<std::uintptr_t> ready_;
+  ready_ring<foreign_callback> ready_;
   timer_heap<void*> timers_;
   std::vector<ready_task*> turn_end_;
   int last_error_ = 0;
   std::uint32_t fork_generation_;
 
-  // Set while the loop is in the kernel or about to go there. Relaxed: the writer sets it before it looks
-  // into the queues under the client's lock and inbox_mutex_, and a reader looks at it after it queued under
-  // one of them.
-  std::atomic<bool> sleeping_{false};
+  enum class attention : std::uint8_t {
+    awake,        // nobody has to be told anything
+    looking_out,  // about to sleep, but looks at this word first
+    sleeping,     // in the kernel, or about to go there
+    called,       // was looking out when somebody called wake()
+  };
+  // Relaxed where not said otherwise: the loop changes it before it looks into the queues under the client's
+  // lock and inbox_mutex_, and others look at it after they queued under one of them.
+  std::atomic<attention> attention_{attention::awake};
+  std::size_t deliveries_ = 0;
   std::atomic<bool> has_inbox_{false};
   std::mutex inbox_mutex_;
   std::vector<ready_task*> inbox_;
@@ -134,13 +164,10 @@ class event_loop {
 template <class Visit>
 int event_loop::visit(Visit visit_one) const {
   for (std::size_t at = 0; at < ready_.size(); ++at) {
-    if ((ready_[at] & native_tag) != 0) continue;
-    if (const int stop = visit_one(reinterpret_cast<void*>(ready_[at])); stop != 0) return stop;
+    if (native_of(ready_[at]) != nullptr) continue;
+    if (const int stop = visit_one(ready_[at]); stop != 0) return stop;
   }
-  for (const auto& each : timers_.entries()) {
-    if (const int stop = visit_one(each.timer); stop != 0) return stop;
-  }
-  return 0;
+  return timers_.visit([&](void* timer) { return visit_one(foreign_callback{.target = timer}); });
 }
 
 }  // namespace triga::loop

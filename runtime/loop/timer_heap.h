@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "runtime/base/clock.h"
@@ -13,92 +14,149 @@ namespace triga::loop {
 // Timers by deadline; equal deadlines come due in the order of insertion (asyncio's heap promises no order
 // there).
 //
-// The problem: most timers are timeouts, cancelled long before they come due, and taking one out of the
-// middle of a heap needs its place to be tracked through every move. So cancelling is lazy, as in asyncio:
-// the owner marks its timer and tells the heap that one more is dead, which costs O(1). Dead timers leave at
-// the top, or all at once when they are more than half of more than a hundred.
+// The problem: most timers are timeouts, cancelled long before they come due, many in the turn that made
+// them, and taking one out of the middle of a heap needs its place to be tracked through every move. So the
+// heap orders deadlines only, each with the number of a slot that holds the timer. A new one waits beside the
+// heap until somebody asks for the first deadline, and cancelling empties the slot: both cost O(1), and a
+// cancelled timer is given back at once. Deadlines of empty slots leave at the top, or all at once when they
+// are more than half of more than a hundred.
 //
-// `Timer` is a pointer or another cheap value; `is_dead(timer)` tells a cancelled one; `drop(timer)` takes
-// one back.
+// `Timer` is a pointer, and never null.
 template <class Timer>
 class timer_heap {
  public:
-  struct entry {
-    time_point when;
-    std::uint64_t sequence;
-    Timer timer;
-  };
+  // Names a timer until it is taken out or cancelled.
+  using ticket = std::uint32_t;
 
-  [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
-  [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+  [[nodiscard]] bool empty() const noexcept { return heap_.empty() && fresh_.empty(); }
+  // With those that were cancelled and whose deadline has not left yet.
+  [[nodiscard]] std::size_t size() const noexcept { return heap_.size() + fresh_.size(); }
   [[nodiscard]] std::size_t dead() const noexcept { return dead_; }
-  [[nodiscard]] const std::vector<entry>& entries() const noexcept { return entries_; }
 
-  void push(time_point when, Timer timer) {
-    entries_.push_back({when, next_sequence_++, timer});
-    std::push_heap(entries_.begin(), entries_.end(), later);
+  ticket push(time_point when, Timer timer) {
+    const ticket slot = take_slot(timer);
+    fresh_.push_back({when, next_sequence_++, slot});
+    return slot;
   }
 
-  // One timer on the heap was cancelled. It is taken out at some later call of next_deadline().
-  void note_cancelled() noexcept { ++dead_; }
-
-  // The deadline of the first live timer, or `never`. Drops what is dead on the way.
-  template <class IsDead, class Drop>
-  time_point next_deadline(IsDead is_dead, Drop drop) {
-    if (dead_ > compact_from && dead_ * 2 > entries_.size()) compact(is_dead, drop);
-    while (!entries_.empty() && is_dead(entries_.front().timer)) {
-      if (dead_ > 0) --dead_;
-      drop(take_first());
+  // Takes a timer out.
+  Timer cancel(ticket slot) noexcept {
+    const Timer timer = std::exchange(slots_[slot], nullptr);
+    if (!fresh_.empty() && fresh_.back().slot == slot) {
+      fresh_.pop_back();
+      free_.push_back(slot);  // has room: take_slot() saw to it
+    } else {
+      ++dead_;
     }
-    return entries_.empty() ? never : entries_.front().when;
-  }
-
-  // Is the first timer, live or dead, due at `now`?
-  [[nodiscard]] bool due(time_point now) const noexcept {
-    return !entries_.empty() && entries_.front().when <= now;
-  }
-
-  // Takes the first timer out. Requires that the heap is not empty; a dead one is the caller's to notice (and
-  // to report by took_dead()).
-  Timer take_first() {
-    std::pop_heap(entries_.begin(), entries_.end(), later);
-    Timer timer = entries_.back().timer;
-    entries_.pop_back();
     return timer;
   }
-  void took_dead() noexcept {
-    if (dead_ > 0) --dead_;
+
+  // The deadline of the first timer, or `never`.
+  time_point next_deadline() {
+    settle();
+    if (dead_ > compact_from && dead_ * 2 > heap_.size()) compact();
+    while (!heap_.empty() && slots_[heap_.front().slot] == nullptr) {
+      --dead_;
+      pop();
+    }
+    return heap_.empty() ? never : heap_.front().when;
+  }
+
+  // Is the first timer due at `now`?
+  [[nodiscard]] bool due(time_point now) { return !empty() && next_deadline() <= now && !heap_.empty(); }
+
+  // Takes the first timer out. Requires that due() has just been true of it, or next_deadline() not `never`.
+  Timer take_first() {
+    const Timer timer = slots_[heap_.front().slot];
+    pop();
+    return timer;
+  }
+
+  // Calls visit(timer) for each timer, in no order; not to be changed meanwhile. Non-zero ends, and is
+  // returned.
+  template <class Visit>
+  int visit(Visit visit_one) const {
+    for (const Timer each : slots_) {
+      if (each == nullptr) continue;
+      if (const int stop = visit_one(each); stop != 0) return stop;
+    }
+    return 0;
   }
 
   // Takes everything out, in no order.
   template <class Drop>
   void clear(Drop drop) {
-    std::vector<entry> all;
-    all.swap(entries_);  // drop() may run Python code that comes back here
+    const std::vector<Timer> gone = std::exchange(slots_, {});
+    heap_.clear();
+    fresh_.clear();
+    free_.clear();
     dead_ = 0;
-    for (const entry& each : all) drop(each.timer);
+    for (const Timer each : gone) {
+      if (each != nullptr) drop(each);
+    }
   }
 
  private:
+  struct entry {
+    time_point when;
+    std::uint64_t sequence;
+    ticket slot;
+  };
+
   static constexpr std::size_t compact_from = 100;
 
   static bool later(const entry& left, const entry& right) noexcept {
     return left.when != right.when ? left.when > right.when : left.sequence > right.sequence;
   }
 
-  template <class IsDead, class Drop>
-  void compact(IsDead is_dead, Drop drop) {
-    const auto live_end = std::partition(entries_.begin(), entries_.end(),
-                                         [&](const entry& each) { return !is_dead(each.timer); });
-    const std::vector<entry> gone(live_end, entries_.end());
-    entries_.erase(live_end, entries_.end());
-    std::make_heap(entries_.begin(), entries_.end(), later);
-    dead_ = 0;
-    for (const entry& each : gone) drop(each.timer);
+  ticket take_slot(Timer timer) {
+    if (free_.empty()) {
+      slots_.push_back(timer);
+      free_.reserve(slots_.capacity());
+      return static_cast<ticket>(slots_.size() - 1);
+    }
+    const ticket slot = free_.back();
+    free_.pop_back();
+    slots_[slot] = timer;
+    return slot;
   }
 
-  std::vector<entry> entries_;
-  std::size_t dead_ = 0;
+  // Orders what came since the last look.
+  void settle() {
+    for (const entry& each : fresh_) {
+      if (slots_[each.slot] == nullptr) {
+        --dead_;
+        free_.push_back(each.slot);
+        continue;
+      }
+      heap_.push_back(each);
+      std::push_heap(heap_.begin(), heap_.end(), later);
+    }
+    fresh_.clear();
+  }
+
+  void pop() {
+    std::pop_heap(heap_.begin(), heap_.end(), later);
+    const ticket slot = heap_.back().slot;
+    heap_.pop_back();
+    slots_[slot] = nullptr;
+    free_.push_back(slot);
+  }
+
+  void compact() {
+    const auto live_end = std::partition(heap_.begin(), heap_.end(),
+                                         [&](const entry& each) { return slots_[each.slot] != nullptr; });
+    for (auto each = live_end; each != heap_.end(); ++each) free_.push_back(each->slot);
+    heap_.erase(live_end, heap_.end());
+    std::make_heap(heap_.begin(), heap_.end(), later);
+    dead_ = 0;
+  }
+
+  std::vector<entry> heap_;
+  std::vector<entry> fresh_;  // not on the heap yet, in the order of insertion
+  std::vector<Timer> slots_;  // null: cancelled or free
+  std::vector<ticket> free_;  // numbers of slots that no entry names
+  std::size_t dead_ = 0;      // entries whose slot is empty
   std::uint64_t next_sequence_ = 0;
 };
 

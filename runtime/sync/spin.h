@@ -34,6 +34,7 @@ enum class waiting_for : std::uint8_t {
   thread_end,    // a join
   process_task,  // a worker process, for work
   answer,        // a process pool's waiter, for results of its workers
+  delivery,      // an event loop, for what another thread does for it
   count_
 };
 

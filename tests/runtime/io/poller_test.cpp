@@ -7,7 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <functional>
+#include <iterator>
 #include <stdexcept>
 #include <thread>
 
@@ -101,6 +103,35 @@ TEST(Poller, IsQuietAgainInAnotherThreadAndHearsOfDescriptorsThere) {
       ASSERT_EQ(seen.count, round);
     }
   }).join();
+}
+
+// With the thread that armed the flag the kernel's watch ends, and nobody would set the flag ever after.
+TEST(Poller, IsNotQuietByTheFlagOfAThreadThatHasEnded) {
+  poller events = poller::make();
+  const unique_fd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  calls seen;
+  ASSERT_TRUE(events.add(fd.get(), EPOLLIN, seen));
+  bool was_quiet = false;
+  std::thread([&] { was_quiet = becomes_quiet(events); }).join();
+  if (!was_quiet) GTEST_SKIP() << "no io_uring with deferred completions here";
+  EXPECT_FALSE(events.is_quiet());
+  EXPECT_TRUE(becomes_quiet(events));
+}
+
+std::ptrdiff_t open_descriptors() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+}
+
+// A busy poller has a ring with no descriptor where the kernel can, and gives a descriptor back once it
+// waits.
+TEST(Poller, TakesUpNoDescriptorForBeingQuietOnceItIsBusyNoMore) {
+  poller events = poller::make();
+  const std::ptrdiff_t before = open_descriptors();
+  if (!becomes_quiet(events)) GTEST_SKIP() << "no io_uring with deferred completions here";
+  const bool hidden = open_descriptors() == before;
+  for (int turn = 0; turn < 100; ++turn) ASSERT_EQ(*events.wait(monotonic_clock::now()), 0u);
+  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(events.has_flag(), hidden);
 }
 
 TEST(Poller, AForkedChildIsNotQuietByItsParentsFlag) {

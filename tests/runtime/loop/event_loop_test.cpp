@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <thread>
 
 #include "runtime/loop/signals.h"
+#include "runtime/sync/spin.h"
 
 namespace triga::loop {
 namespace {
@@ -20,7 +22,6 @@ namespace {
 struct test_client final : loop_client {
   struct callback {
     std::function<void()> body;
-    bool cancelled = false;
   };
 
   void before_block(bool) override {
@@ -31,16 +32,17 @@ struct test_client final : loop_client {
     ++interrupts;
     return true;
   }
-  bool run_callback(void* item) override {
-    static_cast<callback*>(item)->body();
+  bool run_callback(const foreign_callback& item) override {
+    last = item;
+    static_cast<callback*>(item.target)->body();
     return !failed;
   }
   bool good() const override { return !failed; }
-  void drop(void*) override { ++dropped; }
+  void drop(const foreign_callback&) override { ++dropped; }
   void on_due(void*) override { ++due; }
-  bool is_cancelled(void* timer) const override { return static_cast<callback*>(timer)->cancelled; }
 
   std::function<void()> blocking;
+  foreign_callback last;
   int interrupts = 0;
   int dropped = 0;
   int due = 0;
@@ -75,6 +77,22 @@ TEST_F(EventLoop, RunsForeignAndNativeWorkInOneOrder) {
   loop.call_soon(note(3));
   EXPECT_TRUE(loop.run_once(true));
   EXPECT_EQ(order, (std::vector{1, 2, 3}));
+}
+
+TEST_F(EventLoop, ABareCallbackComesWithItsArgumentAndContext) {
+  int argument = 0;
+  int context = 0;
+  loop.call_soon({.target = note(1), .argument = &argument, .context = &context});
+  int visited = 0;
+  loop.visit([&](const foreign_callback& each) {
+    visited += each.argument == &argument && each.context == &context;
+    return 0;
+  });
+  EXPECT_EQ(visited, 1);
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, std::vector{1});
+  EXPECT_EQ(client.last.argument, &argument);
+  EXPECT_EQ(client.last.context, &context);
 }
 
 TEST_F(EventLoop, WhatATurnQueuesRunsInTheNextTurn) {
@@ -112,17 +130,16 @@ TEST_F(EventLoop, TimersRunBehindWhatIsQueuedAndNeverEarly) {
   EXPECT_EQ(order, (std::vector{1, 2}));
 }
 
-TEST_F(EventLoop, DropsCancelledTimersOnBusyTurnsToo) {
+TEST_F(EventLoop, ForgetsCancelledTimersOnBusyTurnsToo) {
+  std::vector<event_loop::timer_ticket> tickets;
   for (int i = 0; i < 200; ++i) {
-    auto* timer = note(i);
-    loop.add_timer(monotonic_clock::now() + std::chrono::hours(1), timer);
-    timer->cancelled = true;
-    loop.note_timer_cancelled();
+    tickets.push_back(loop.add_timer(monotonic_clock::now() + std::chrono::hours(1), note(i)));
   }
+  for (std::size_t i = 0; i < 200; ++i) EXPECT_EQ(loop.cancel_timer(tickets[i]), callbacks[i].get());
   loop.call_soon(note(-1));
   EXPECT_TRUE(loop.run_once(true));
   EXPECT_EQ(loop.timer_count(), 0u);
-  EXPECT_EQ(client.dropped, 200);
+  EXPECT_EQ(client.dropped, 0);
 }
 
 TEST_F(EventLoop, TurnEndWorkRunsAfterTheTurnsCallbacks) {
@@ -168,6 +185,47 @@ TEST_F(EventLoop, LosesNoneOfManyPostsFromManyThreads) {
   while (ran < threads * posts) ASSERT_TRUE(loop.run_once(true));
   for (std::thread& each : others) each.join();
   EXPECT_EQ(ran, threads * posts);
+}
+
+// Both ways that a delivery can meet the loop: looking out for it, and asleep in the kernel.
+TEST_F(EventLoop, LosesNoDeliveryThatItLooksOutFor) {
+  constexpr int rounds = 3000;
+  std::atomic<int> asked{0};
+  std::atomic<bool> over{false};
+  int came = 0;
+  native_task delivery([&] { ++came; });
+  std::thread other([&] {
+    for (int done = 0; done < rounds;) {
+      if (asked.load() == done) continue;
+      if (done % 100 == 99) std::this_thread::sleep_for(2 * sync::longest_spin);
+      ++done;
+      loop.post_from_any_thread(delivery);
+    }
+    over = true;
+  });
+  for (int round = 1; round <= rounds; ++round) {
+    loop.expect_delivery();
+    asked = round;
+    while (came < round) ASSERT_TRUE(loop.run_once(true));
+    loop.delivery_came();
+  }
+  other.join();
+  EXPECT_TRUE(over);
+  EXPECT_EQ(came, rounds);
+}
+
+// While it looks out for one thing, another must not wait behind that.
+TEST_F(EventLoop, ADescriptorThatBecomesReadyEndsTheLookOut) {
+  struct reader final : io::watcher {
+    void on_ready(std::uint32_t) override { ++count; }
+    int count = 0;
+  } seen;
+  const unique_fd fd(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
+  ASSERT_TRUE(loop.poller().add(fd.get(), EPOLLIN, seen));
+  loop.expect_delivery();
+  while (seen.count == 0) ASSERT_TRUE(loop.run_once(true));
+  loop.delivery_came();
+  EXPECT_EQ(seen.count, 1);
 }
 
 TEST_F(EventLoop, AWakeWithoutWorkEndsTheWait) {
@@ -224,7 +282,7 @@ TEST_F(EventLoop, ClearGivesTheQueueAndTheTimersBack) {
   loop.call_soon(note(1));
   loop.add_timer(never, note(2));
   int visited = 0;
-  loop.visit([&](void*) {
+  loop.visit([&](const foreign_callback&) {
     ++visited;
     return 0;
   });

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import signal
 import socket
 import sys
 import threading
 from asyncio import base_events, events, format_helpers, futures, tasks, unix_events
+from collections.abc import Callable
 from typing import Any
 
 from triga import _core
@@ -98,6 +100,19 @@ class EventLoop(_core.LoopBase, StreamTransports, StockEventLoop):  # type: igno
             events._set_running_loop(None)
             self._set_coroutine_origin_tracking(False)
             sys.set_asyncgen_hooks(*self._old_agen_hooks)
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """As asyncio's own; the outcome comes from the native pool's worker to the loop without Python code between."""
+        self._check_closed()
+        if self._debug:
+            self._check_callback(func, "run_in_executor")
+        if executor is None:
+            executor = self._default_executor
+            self._check_default_executor()
+            if executor is None:
+                executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
+                self._default_executor = executor
+        return self._follow(executor.submit(func, *args))
 
     def _wake_by_signals(self) -> None:
         """Has every signal that Python handles end the loop's wait, as asyncio's loop for Windows does.

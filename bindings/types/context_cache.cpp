@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#include "bindings/types/context_cache.h"
+
+#include <utility>
+#include <vector>
+
+namespace triga::handles {
+namespace {
+
+using words = std::vector<void*>;
+
+// Everything in a Context behind the object's head.
+words words_of(PyObject* context) {
+  const auto* begin = reinterpret_cast<void* const*>(reinterpret_cast<char*>(context) + sizeof(PyObject));
+  const auto size = static_cast<std::size_t>(Py_TYPE(context)->tp_basicsize) - sizeof(PyObject);
+  return {begin, begin + size / sizeof(void*)};
+}
+
+bool set_a_variable(PyObject* context) {
+  const py::ref variable = py::ref::steal(PyContextVar_New("triga_probe", nullptr));
+  if (!variable || PyContext_Enter(context) != 0) return false;
+  const py::ref token = py::ref::steal(PyContextVar_Set(variable.get(), Py_None));
+  return PyContext_Exit(context) == 0 && token;
+}
+
+// The one word that a copy has in common with its original, and that changes when a variable is set.
+Py_ssize_t find_map(PyObject* context, PyObject* copy) {
+  const words before = words_of(context);
+  const words copied = words_of(copy);
+  if (!set_a_variable(context)) return 0;
+  const words after = words_of(context);
+  Py_ssize_t found = 0;
+  for (std::size_t at = 0; at < before.size(); ++at) {
+    if (before[at] == nullptr || before[at] != copied[at] || before[at] == after[at]) continue;
+    if (found != 0) return 0;
+    found = static_cast<Py_ssize_t>(sizeof(PyObject) + at * sizeof(void*));
+  }
+  return found;
+}
+
+}  // namespace
+
+void context_cache::probe() noexcept {
+  const py::ref context = py::ref::steal(PyContext_New());
+  const py::ref copy = context ? py::ref::steal(PyContext_Copy(context.get())) : py::ref();
+  if (copy) map_at_ = find_map(context.get(), copy.get());
+  PyErr_Clear();
+}
+
+py::ref context_cache::snapshot() noexcept {
+  PyObject* const current = PyThreadState_Get()->context;
+  if (map_at_ == 0 || current == nullptr) return py::ref();  // a thread's first context is made by copying it
+  if (!snapshot_ || map_of(snapshot_.get()) != map_of(current)) {
+    snapshot_ = py::ref::steal(PyContext_CopyCurrent());
+    if (!snapshot_) PyErr_Clear();
+  }
+  return snapshot_;
+}
+
+py::ref context_cache::enterable(PyObject* snapshot) noexcept {
+  if (spare_ && map_of(spare_.get()) == map_of(snapshot)) return std::exchange(spare_, py::ref());
+  return py::ref::steal(PyContext_Copy(snapshot));
+}
+
+void context_cache::give_back(py::ref context, PyObject* snapshot) noexcept {
+  if (Py_REFCNT(context.get()) != 1 || weakly_referenced(context.get()) ||
+      map_of(context.get()) != map_of(snapshot)) {
+    return;
+  }
+  spare_ = std::move(context);
+}
+
+void context_cache::forget() noexcept {
+  snapshot_.reset();
+  spare_.reset();
+}
+
+int context_cache::traverse(visitproc visit, void* arg) const {
+  Py_VISIT(snapshot_.get());
+  Py_VISIT(spare_.get());
+  return 0;
+}
+
+}  // namespace triga::handles
