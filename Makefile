@@ -4,6 +4,7 @@
 #   make test           GoogleTest, pytest, and CPython's own suites (the quick ones)
 #   make test-all       the same, then the quick suites on every other CPython from 3.11 to 3.15
 #   make conformance SUITES="test_queue test_threading" [PYTHON=python3.13]
+#   make stress         what takes longer than CI has: programs killed at a hundred random moments
 #   make asan, tsan     the C++ tests under the sanitizers
 #   make lint, tidy     formatting, ruff, mypy, stubs; clang-tidy
 #   make bench          the benchmark, BENCH=threads|processes|loop|all
@@ -26,9 +27,9 @@ PY := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: default samples test test-cpp test-python test-all conformance asan tsan lint tidy bench develop venv clean
+.PHONY: default samples test test-cpp test-python test-all conformance stress asan tsan lint tidy bench develop venv clean
 default:
-	@sed -n '3,12s/^# *//p' Makefile
+	@sed -n '3,13s/^# *//p' Makefile
 
 venv:
 	@scripts/setup $(PYTHON)
@@ -56,6 +57,9 @@ conformance: venv-test
 
 test-all: test
 	@scripts/every-python $(PY)
+
+stress: venv-test
+	@TRIGA_KILLS=100 $(PY) -m pytest -q tests/python/test_process_parent_killed.py
 
 asan tsan: venv-test
 	@scripts/ctest $@

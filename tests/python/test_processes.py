@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import textwrap
@@ -342,49 +341,6 @@ def test_nothing_is_left_when_the_parent_is_killed(tmp_path: Path, method: str) 
         while (left := _zygotes_of(program.pid)) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert left == []
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_nothing_is_left_when_the_parent_is_killed_at_a_random_moment(tmp_path: Path, method: str) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        PRELUDE
-        + textwrap.dedent(
-            """
-            if __name__ == "__main__":
-                print(flush=True)
-                context = mp.get_context(sys.argv[1])
-                while True:
-                    process = context.Process(target=int)
-                    process.start()
-                    process.join()
-            """
-        )
-    )
-    moments = random.Random(20261125)
-    programs = []
-    for _ in range(10):
-        batch = [
-            subprocess.Popen(
-                [sys.executable, str(script), method],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                env={**os.environ, "TRIGA": "processes"},
-            )
-            for _ in range(5)
-        ]
-        for program in batch:
-            with program:
-                assert program.stdout is not None
-                assert program.stdout.readline()
-                time.sleep(moments.uniform(0, 0.15))  # in the zygote's start, a process's start, or its end
-                program.kill()
-        programs += [program.pid for program in batch]
-    deadline = time.monotonic() + 30
-    while (left := [each for pid in programs for each in _zygotes_of(pid)]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left == []
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
