@@ -15,7 +15,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any
 
-from bench.rows import Echo, Floor, Row
+from bench.rows import IN_PYTHON, Echo, Floor, Row
 
 PROGRAMS = Path(__file__).parent / "programs"
 SAMPLES = Path(__file__).parent.parent / "pysamples"
@@ -66,8 +66,8 @@ class Bench:
     def run_floor(self, floor: Floor) -> Sample:
         """One run of a physical limit. Raises Failed."""
         program, *words = floor.command
-        if program == "python_call":
-            command = [self.python, str(PROGRAMS / "threads.py"), program, str(self.scale)]
+        if program in IN_PYTHON:
+            command = [self.python, str(PROGRAMS / f"{IN_PYTHON[program]}.py"), program, str(self.scale)]
             return sample_of("us", last_line(command, self.environment("stdlib")))
         if program == "echo_server":
             transport, connections, size, messages = words

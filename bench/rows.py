@@ -9,7 +9,7 @@ LOOPS = ("uvloop", "rloop", "zuvloop", "rsloop")
 
 @dataclass(frozen=True)
 class Floor:
-    """A physical limit: a program of bench/native (or python_call) whose cost nothing built here can go below."""
+    """A physical limit: a program of bench/native (or of IN_PYTHON) whose cost nothing built here can go below."""
 
     title: str
     command: tuple[str, ...]
@@ -66,6 +66,10 @@ FORK = Floor("fork + waitpid of an empty process", ("starts", "fork", "300"))
 POSIX_SPAWN = Floor("posix_spawn of /bin/true + waitpid", ("starts", "posix_spawn", "200"))
 COPIES = Floor("four memcpys of 64 MiB, two into fresh pages", ("memory_copy", "6"))
 CALL = Floor("one call of a Python function", ("python_call",))
+BARE_FORK = Floor("os.fork + os._exit(0) + waitpid of the same interpreter", ("bare_fork",))
+
+# Limits that plain Python measures: the scenario's name, and the program of bench/programs that has it.
+IN_PYTHON = {"python_call": "threads", "bare_fork": "processes"}
 
 
 def _threads() -> list[Row]:
@@ -95,10 +99,10 @@ def _processes() -> list[Row]:
         ("executor_burst", "ProcessPoolExecutor, 10,000 empty tasks", 30, executors, (CALL,)),
         ("pool_map_chunk_1", "Pool.map(chunksize=1), 20,000", 8, ("mpire",), (CALL,)),
         ("pool_map", "Pool.map, 100,000, chunks of the pool's choice", None, ("mpire", "joblib"), (CALL,)),
-        ("start_fork", "Process start + join, fork", 1.5, (), (FORK,)),
-        ("start_forkserver", "Process start + join, forkserver", 30, (), (FORK,)),
-        ("start_spawn", "Process start + join, spawn", 50, (), (POSIX_SPAWN,)),
-        ("pool_cycle_spawn", "spawn Pool of 2: start, one task, stop", 10, (), (POSIX_SPAWN,)),
+        ("start_fork", "Process start + join, fork", 1.5, (), (BARE_FORK, FORK)),
+        ("start_forkserver", "Process start + join, forkserver", 30, (), (BARE_FORK, FORK)),
+        ("start_spawn", "Process start + join, spawn", 50, (), (BARE_FORK, POSIX_SPAWN)),
+        ("pool_cycle_spawn", "spawn Pool of 2: start, one task, stop", 10, (), (BARE_FORK, POSIX_SPAWN)),
         ("queue_1_1", "Queue, 1 process puts and 1 gets, an item", 5, ("faster_fifo",), ()),
         ("queue_4_4", "Queue, 4 put and 4 get, an item", 8, ("faster_fifo",), ()),
     ]

@@ -1,6 +1,7 @@
 """multiprocessing and ProcessPoolExecutor: standard-library code, the same for every arm."""
 
 import multiprocessing
+import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, wait
 
@@ -119,6 +120,16 @@ def start_spawn(meter):
     _start_join(meter, "spawn", meter.n(20))
 
 
+def bare_fork(meter):
+    """What the operating system asks for a process of this interpreter that does nothing."""
+    count = meter.n(200)
+    with meter(count):
+        for _ in range(count):
+            if (pid := os.fork()) == 0:
+                os._exit(0)
+            os.waitpid(pid, 0)
+
+
 def pool_cycle_spawn(meter):
     """A spawn Pool of two, one task, and its end."""
     context, count = multiprocessing.get_context("spawn"), meter.n(8)
@@ -170,7 +181,8 @@ if __name__ == "__main__":
     main(
         table(
             pool_round_trip, executor_round_trip, executor_burst, pool_map_chunk_1, pool_map, bytes_there_and_back,
-            array_there_and_back, start_fork, start_forkserver, start_spawn, pool_cycle_spawn, queue_1_1, queue_4_4,
+            array_there_and_back, start_fork, start_forkserver, start_spawn, bare_fork, pool_cycle_spawn, queue_1_1,
+            queue_4_4,
         ),
         many_processes=True,
     )  # fmt: skip
