@@ -13,8 +13,9 @@ from triga._platform import refusals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
+    from typing import Any
 
     from triga._patch import Replace
 
@@ -26,6 +27,7 @@ class _Installation:
         self.parts: frozenset[Part] = frozenset()
         self.finders: list[PatchingFinder] = []
         self.replaced = Replaced()
+        self.preload: tuple[str, ...] = ()
 
 
 _installation = _Installation()
@@ -66,13 +68,31 @@ def install_parts(wanted: frozenset[Part]) -> frozenset[Part]:
     for part in sorted(new):
         for reason in refusals(part):
             raise RuntimeError(f"triga cannot run {part} natively here: {reason}; nothing was installed")
+    if "processes" in new:
+        _core.use_huge_arenas()  # so that forks copy less
     for part in sorted(new):
         _install_part(part)
         _installation.parts |= {part}
     return new
 
 
-def install(*, threads: bool = True, processes: bool = True, loop: bool = True) -> None:
+def _names(preload: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(preload, str):
+        raise TypeError("preload is one string; give a list of the modules' names")
+    names = tuple(preload)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"preload: a module's name is a str, not {type(name).__name__}")
+        if name == "__main__":
+            raise ValueError(
+                "preload: the main module is run by each process; use multiprocessing.set_forkserver_preload"
+            )
+    return names
+
+
+def install(
+    *, threads: bool = True, processes: bool = True, loop: bool = True, preload: Iterable[str] | None = None
+) -> None:
     """Puts triga's native classes under the standard library's names, in this interpreter.
 
     Modules that were imported before are patched at once, others when they are imported. A name that a program has
@@ -83,12 +103,19 @@ def install(*, threads: bool = True, processes: bool = True, loop: bool = True) 
         threads: threading, queue and the thread pool of concurrent.futures.
         processes: multiprocessing and the process pool of concurrent.futures.
         loop: the event loop of asyncio.
+        preload: modules that are imported once, in the process from which ``spawn`` and ``forkserver`` copy those that
+            they start, and not in each of these. Without it that process holds only modules of the standard library.
+            Given again, the new list takes the old one's place; a forkserver that runs already keeps what it has.
 
     Raises:
         RuntimeError: this interpreter or kernel cannot run a part; nothing was installed.
+        TypeError, ValueError: ``preload`` is no list of names, or names ``__main__``.
     """
+    names = None if preload is None else _names(preload)
     chosen = {"threads": threads, "processes": processes, "loop": loop}
     install_parts(frozenset(part for part, wanted in chosen.items() if wanted))
+    if names is not None:
+        _installation.preload = names
 
 
 def uninstall() -> None:
@@ -99,6 +126,12 @@ def uninstall() -> None:
     _installation.finders.clear()
     _installation.replaced.undo()
     _installation.parts = frozenset()
+    _installation.preload = ()
+
+
+def preloaded_modules() -> list[str]:
+    """The names that ``install(preload=...)`` was given."""
+    return list(_installation.preload)
 
 
 def installed_parts() -> frozenset[Part]:
@@ -113,7 +146,7 @@ class installed:  # lower case: a function in all but its implementation, which 
     """
 
     def __init__(self, *, threads: bool = True, processes: bool = True, loop: bool = True) -> None:
-        self._chosen = {"threads": threads, "processes": processes, "loop": loop}
+        self._chosen: dict[str, Any] = {"threads": threads, "processes": processes, "loop": loop}
         self._before: frozenset[Part] = frozenset()
 
     def __enter__(self) -> None:
@@ -126,3 +159,4 @@ class installed:  # lower case: a function in all but its implementation, which 
 
 
 os.register_at_fork(after_in_child=_core.reset_counters_after_fork)
+os.register_at_fork(after_in_child=_core.use_small_pages)

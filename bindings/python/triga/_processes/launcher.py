@@ -16,9 +16,11 @@ from triga._processes.preload import standard_modules
 # The first two descriptors of every zygote; what follows is named by its kind.
 CONFIGURATION, PARENT, OWN = 3, 4, 5
 
-# triga is found where the parent has it, and the current directory, which -c puts on the path, is not searched.
+# triga is found where the parent has it, and the current directory, which -c puts on the path, is not searched. Huge
+# arenas come first, so that as many modules as possible lie in them.
 _COMMAND = (
     "import sys; sys.path[:] = [p for p in sys.path if p] + [{home!r}]; "
+    "from triga._core import use_huge_arenas; use_huge_arenas(); "
     "from triga._processes.zygote import main; main()"
 )
 
@@ -30,6 +32,14 @@ def main_path() -> str | None:
     if path is None or getattr(getattr(main, "__spec__", None), "name", None) is not None:
         return None
     return os.path.abspath(path)  # noqa: PTH100
+
+
+def _directory() -> str | None:
+    """The current directory, by which relative entries of sys.path are meant; None if it was removed."""
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:
+        return None
 
 
 def why_not_here() -> str | None:
@@ -46,11 +56,12 @@ def why_not_here() -> str | None:
 
 def boot(kind: str, configuration: dict[str, Any], descriptors: list[int]) -> ChildProcess:
     """Starts a zygote that is told CONFIGURATION and has DESCRIPTORS from OWN on."""
-    from triga import installed_parts
+    from triga._install import installed_parts, preloaded_modules
 
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     told = {"kind": kind, "parts": sorted(installed_parts()), "modules": standard_modules(), **configuration}
     told |= {"descriptors": len(descriptors), "main_path": main_path()}
+    told |= {"named": preloaded_modules(), "path": sys.path[:], "directory": _directory()}
     executable = os.fsdecode(spawn.get_executable())
     flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
     command = [executable, *flags, "-c", _COMMAND.format(home=home), "--multiprocessing-fork"]

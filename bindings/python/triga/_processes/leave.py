@@ -49,11 +49,15 @@ def _forget_modules(names: list[str]) -> None:
     gc.collect()
 
 
-def leave(code: int, known: frozenset[str]) -> NoReturn:
-    """Ends this process with CODE; KNOWN are the modules that it shares with the zygote."""
+def leave(code: int, known: frozenset[str], shared: frozenset[str]) -> NoReturn:
+    """Ends this process with CODE.
+
+    KNOWN are the modules of the standard library that it has from the zygote, SHARED all that it has from there: those
+    that the user named for preloading too, which are cleared, but whose libraries are as loaded in every process.
+    """
     threading._shutdown()  # type: ignore[attr-defined]
     names = [name for name in sys.modules if name not in known]
-    if _loaded_extension(names):
+    if _loaded_extension([name for name in names if name not in shared]):
         sys.exit(code)
     atexit._run_exitfuncs()
     _forget_modules([*names, "__main__"])

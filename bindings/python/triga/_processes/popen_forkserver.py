@@ -10,7 +10,7 @@ from triga._processes.child import ChildPopen, native_bases
 from triga._processes.fallback import reason_of, tell
 from triga._processes.forkserver import is_left, leave_to_standard_library, start
 from triga._processes.launcher import why_not_here
-from triga._processes.popen_spawn import pickled, write_all
+from triga._processes.popen_spawn import Letter, pickled
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -45,16 +45,15 @@ def make_popen(module: ModuleType) -> type:
 
         def _launch_natively(self, process_obj: BaseProcess) -> None:
             data = pickled(self, process_obj)
-            reader, writer = os.pipe()
+            letter = Letter()
             try:
-                child = start(forkserver._forkserver, reader, self._fds)
+                letter.write(data)
+                child = start(forkserver._forkserver, letter.reader, self._fds)
             except BaseException:
-                os.close(writer)
+                letter.give_up()
                 raise
-            finally:
-                os.close(reader)
             self._adopt(child)
-            write_all(writer, data)
+            letter.finish()
 
     Popen.__module__ = module.__name__
     Popen.__qualname__ = "Popen"

@@ -44,13 +44,40 @@ def pickled(popen: Any, process_obj: BaseProcess) -> memoryview:
     return buffer.getbuffer()
 
 
-def write_all(descriptor: int, *parts: bytes | memoryview) -> None:
-    """Writes the parts and closes the descriptor."""
-    with open(descriptor, "wb", buffering=0) as file:
-        for part in parts:
-            rest = memoryview(part)
-            while rest:
-                rest = rest[file.write(rest) :]
+class Letter:
+    """A pipe with what a process is to read: as much as the pipe holds can lie there before the process starts."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = os.pipe()
+        self._rest: list[memoryview] = []
+
+    def write(self, *parts: bytes | memoryview) -> None:
+        """Puts the parts into the pipe, as far as they find room."""
+        os.set_blocking(self._writer, False)
+        self._rest = [memoryview(part) for part in parts]
+        try:
+            written = os.writev(self._writer, self._rest)
+        except BlockingIOError:
+            return
+        while self._rest and written >= len(self._rest[0]):
+            written -= len(self._rest.pop(0))
+        if self._rest:
+            self._rest[0] = self._rest[0][written:]
+
+    def finish(self) -> None:
+        """Waits until the process has taken the rest, and closes the pipe."""
+        os.close(self.reader)
+        os.set_blocking(self._writer, True)
+        with os.fdopen(self._writer, "wb", buffering=0) as file:
+            for part in self._rest:
+                rest = part
+                while rest:
+                    rest = rest[file.write(rest) :]
+
+    def give_up(self) -> None:
+        """Closes the pipe."""
+        os.close(self.reader)
+        os.close(self._writer)
 
 
 def make_popen(module: ModuleType) -> type:
@@ -79,18 +106,20 @@ def make_popen(module: ModuleType) -> type:
             data = pickled(self, process_obj)
             streams = _open_standard_streams()
             inherited = list(dict.fromkeys([*streams, *map(int, self._fds)]))
-            reader, writer = os.pipe()
+            letter = Letter()
+
+            def tell_it(changed: bool) -> None:
+                variables = dict(os.environb) if changed else None
+                head = pickle.dumps({"environment": variables, "streams": streams, "tracker": tracker})
+                letter.write(len(head).to_bytes(8, "little"), head, data)
+
             try:
-                child, changed = zygote.start([reader, own_pidfd(), *inherited], [_ANY, _ANY, *inherited])
+                child = zygote.start([letter.reader, own_pidfd(), *inherited], [_ANY, _ANY, *inherited], tell_it)
             except BaseException:
-                os.close(writer)
+                letter.give_up()
                 raise
-            finally:
-                os.close(reader)
             self._adopt(child)
-            variables = dict(os.environb) if changed else None
-            head = pickle.dumps({"environment": variables, "streams": streams, "tracker": tracker})
-            write_all(writer, len(head).to_bytes(8, "little"), head, data)
+            letter.finish()
 
     Popen.__module__ = module.__name__
     Popen.__qualname__ = "Popen"

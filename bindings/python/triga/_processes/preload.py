@@ -56,6 +56,22 @@ def standard_modules() -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def import_named(names: list[str], path: list[str], directory: str | None) -> None:
+    """Imports the modules that the user named, from where the program would; says on stderr which could not be."""
+    if not names:
+        return
+    before = sys.path[:]
+    sys.path[:] = [os.path.join(directory, each) if directory else each for each in path]  # noqa: PTH118
+    try:
+        for name in names:
+            try:
+                __import__(name)
+            except Exception as error:
+                print(f"triga: preload: {name!r} was not imported: {error!r}", file=sys.stderr, flush=True)
+    finally:
+        sys.path[:] = before
+
+
 def import_all(names: list[str]) -> None:
     """Imports them from the standard library's directories only; one that cannot be imported is passed over."""
     before = sys.path[:]

@@ -11,11 +11,14 @@ import os
 import socket
 import threading
 from multiprocessing import util
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from triga._core import ChildProcess, ProcessTraits, environment
 from triga._processes.launcher import boot
 from triga._processes.reserve import Reserve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _READ_AT_START = (b"PYTHON", b"LC_", b"LANG", b"LD_", b"MALLOC_", b"GLIBC_", b"TZ=", b"TRIGA", b"HOME=", b"OPENSSL")
 
@@ -66,11 +69,11 @@ class SpawnZygote:
             self._reserve = None
 
     def _ensure_locked(self, traits: ProcessTraits, variables: bytes) -> Reserve:
-        from triga import installed_parts
+        from triga._install import installed_parts, preloaded_modules
 
         at_start = tuple(each for each in variables.split(b"\0") if each.startswith(_READ_AT_START))
         flags = tuple(util._args_from_interpreter_flags())  # type: ignore[attr-defined]
-        key = (traits.fixed, at_start, flags, installed_parts())
+        key = (traits.fixed, at_start, flags, installed_parts(), tuple(preloaded_modules()))
         if self._process is not None and (self._key != key or self._process.poll() is not None):
             self._stop_locked()
         if self._process is None:
@@ -82,18 +85,20 @@ class SpawnZygote:
         assert self._reserve is not None
         return self._reserve
 
-    def start(self, descriptors: list[int], targets: list[int]) -> tuple[ChildProcess, bool]:
+    def start(self, descriptors: list[int], targets: list[int], tell: Callable[[bool], None]) -> ChildProcess:
         """A process that has DESCRIPTORS under the numbers TARGETS and inherits what an exec would pass on.
 
-        All but the environment, that is: the second value tells whether it has to be given the present one.
+        All but the environment, that is: TELL is called before the start with whether it has to be given the present
+        one.
         """
         variables = environment()
         with self._lock:
             for attempt in (1, 2):
                 reserve = self._ensure_locked(traits := ProcessTraits(), variables)
                 try:
-                    child = reserve.start(traits, descriptors, targets)
-                    return child, variables != self._environment
+                    if attempt == 1:
+                        tell(variables != self._environment)
+                    return reserve.start(traits, descriptors, targets)
                 except ConnectionError:
                     # It was killed just now.
                     self._stop_locked()

@@ -19,19 +19,26 @@ from multiprocessing import (
     spawn,
     util,
 )
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from triga._core import Zygote
+from triga._core import Zygote, collapse_into_huge_pages, make_immortal
 from triga._processes.launcher import CONFIGURATION, OWN, PARENT
 from triga._processes.leave import leave
 from triga._processes.main_code import keep
-from triga._processes.preload import import_all
+from triga._processes.preload import import_all, import_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # A zygote is in its parent's process group, but what a person types at the terminal is meant for the program.
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 # What the interpreter ignores from its start.
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _LAST_SIGNAL = 64
+
+
+def _mask(numbers: Iterable[int]) -> int:
+    return sum(1 << (number - 1) for number in numbers)
 
 
 def main() -> None:
@@ -43,8 +50,9 @@ def main() -> None:
     _install(frozenset(told["parts"]))
     import_all(told["modules"])
     keep(told["main_path"])
+    _share()
     if told["kind"] == "spawn":
-        _serve_spawn()
+        _serve_spawn(told)
     else:
         _serve_forkserver(told)
 
@@ -62,26 +70,36 @@ def _ignore_terminal() -> dict[int, Any]:
     return {number: signal.signal(number, signal.SIG_IGN) for number in _FROM_TERMINAL}
 
 
+def _share() -> None:
+    # Before any module of the user's is there: what the standard library's consist of is never written to again for
+    # its reference counts, so that the pages stay shared with the clones.
+    gc.collect()
+    make_immortal(gc.get_objects())
+
+
 def _settle() -> None:
     # What stands now is never looked at again by the collector, here or in a clone: its pages stay shared.
     gc.collect()
     gc.freeze()
+    collapse_into_huge_pages()
 
 
 # The spawn method
 
 
-def _serve_spawn() -> None:
+def _serve_spawn(told: dict[str, Any]) -> None:
+    known = frozenset(sys.modules)
+    import_named(told["named"], told["path"], told["directory"])
+    shared = frozenset(sys.modules)
     process.ORIGINAL_DIR = None  # type: ignore[attr-defined]
     os.chdir("/")
-    ignored = {number for number in range(1, _LAST_SIGNAL + 1) if _is_ignored(number)}
+    ignored = _mask(number for number in range(1, _LAST_SIGNAL + 1) if _is_ignored(number))
     _ignore_terminal()
     server = Zygote(PARENT, control=OWN)
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     os.close(null)
-    known = frozenset(sys.modules)
     _settle()
     if server.serve() != "clone":
         os._exit(0)
@@ -94,7 +112,7 @@ def _serve_spawn() -> None:
     _take_streams(head["streams"])
     _take_environment(head["environment"])
     resource_tracker._resource_tracker._fd = head["tracker"]  # type: ignore[attr-defined]
-    leave(spawn._main(data, parent_sentinel), known)
+    leave(spawn._main(data, parent_sentinel), known, shared)
 
 
 def _is_ignored(number: int) -> bool:
@@ -104,16 +122,18 @@ def _is_ignored(number: int) -> bool:
         return False
 
 
-def _restore_signals(ignored: set[int], wanted: int) -> None:
-    """Makes the disposition of every signal what it is after an exec with the signals WANTED ignored."""
-    for number in range(1, _LAST_SIGNAL + 1):
-        should = bool(wanted >> (number - 1) & 1) or number in _IGNORED_BY_PYTHON
-        if should != (number in ignored or number in _FROM_TERMINAL):
-            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-            try:
-                signal.signal(number, signal.SIG_IGN if should else default)
-            except (OSError, ValueError):
-                continue  # one of those that cannot be changed
+def _restore_signals(ignored: int, wanted: int) -> None:
+    """Makes the disposition of every signal what it is after an exec with the signals WANTED ignored (bit masks)."""
+    should = wanted | _mask(_IGNORED_BY_PYTHON)
+    other = should ^ (ignored | _mask(_FROM_TERMINAL))
+    while other:
+        number = other.bit_length()
+        other ^= 1 << (number - 1)
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        try:
+            signal.signal(number, signal.SIG_IGN if should >> (number - 1) & 1 else default)
+        except (OSError, ValueError):
+            continue  # one of those that cannot be changed
 
 
 def _read_exactly(descriptor: int, size: int) -> bytes:
@@ -192,6 +212,7 @@ def _preload(told: dict[str, Any]) -> None:
 def _serve_forkserver(told: dict[str, Any]) -> None:
     if not sys.flags.safe_path:
         sys.path.insert(0, "")  # as -c has it
+    import_named(told["named"], told["path"], told["directory"])
     _preload(told)
     util._close_stdin()  # type: ignore[attr-defined]
     before = _ignore_terminal()
