@@ -55,7 +55,12 @@ mapping parse(const std::string& line) {
   return found;
 }
 
-bool is_private_memory(const mapping& each) { return each.rights == "rw-p" && each.inode == "0"; }
+// What is larger is a reservation, most of it never touched (a sanitizer's shadow): it would only take time.
+constexpr std::uintptr_t largest_heap = std::uintptr_t{256} << 20;
+
+bool is_private_memory(const mapping& each) {
+  return each.rights == "rw-p" && each.inode == "0" && each.end - each.start <= largest_heap;
+}
 
 }  // namespace
 
