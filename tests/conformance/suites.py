@@ -17,6 +17,7 @@ SUITES = (
     "test_multiprocessing_fork",
     "test_multiprocessing_spawn",
     "test_multiprocessing_forkserver",
+    "test_multiprocessing_main_handling",
     "test_asyncio",
 )
 

@@ -53,6 +53,7 @@ def standard_modules() -> list[str]:
     """The names, in the order of import."""
     names = list(_ALWAYS)
     names += [name for name, module in list(sys.modules.items()) if _is_standard(name, module)]
+    names += [name for name in list(sys.modules) if name.startswith("triga._processes.")]  # what workers run
     return list(dict.fromkeys(names))
 
 

@@ -43,6 +43,7 @@ def _mask(numbers: Iterable[int]) -> int:
 
 def main() -> None:
     """The zygote's program. Returns, or ends in sys.exit(), in clones only."""
+    gc.disable()  # while the modules come, which are here to stay
     with os.fdopen(CONFIGURATION, "rb") as file:
         told = pickle.load(file)
     for descriptor in range(PARENT, OWN + told["descriptors"]):
@@ -73,8 +74,8 @@ def _ignore_terminal() -> dict[int, Any]:
 def _share() -> None:
     # Before any module of the user's is there: what the standard library's consist of is never written to again for
     # its reference counts, so that the pages stay shared with the clones.
-    gc.collect()
     make_immortal(gc.get_objects())
+    gc.enable()
 
 
 def _settle() -> None:
