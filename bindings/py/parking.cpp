@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "bindings/py/gil.h"
+#include "bindings/py/signal_slices.h"
 #include "bindings/py/timeout.h"
 
 namespace triga::py {
@@ -12,7 +13,9 @@ park_outcome parking::wait(time_point deadline) {
   // Without a time to wait the GIL is not let go of.
   if (deadline == already) return leave() ? park_outcome::timed_out : park_outcome::notified;
   bool may_spin = true;
+  signal_slices slices;
   while (!self_.notified()) {
+    const time_point until = slices.next(deadline);
     sync::wait_status status = sync::wait_status::interrupted;
     {
       // Safe: the sleeper touches its own stack and, through the kernel, its futex word; notifiers touch the
@@ -22,8 +25,9 @@ park_outcome parking::wait(time_point deadline) {
           std::exchange(may_spin, false) ? self_.spin_for_notification() : sync::waiter::look_out::not_now;
       if (look == sync::waiter::look_out::came) break;
       // A signal that came during a spin interrupts no system call: its handlers are run before the sleep.
-      if (look == sync::waiter::look_out::not_now) status = self_.park(deadline);
+      if (look == sync::waiter::look_out::not_now) status = self_.park(until);
     }
+    if (status == sync::wait_status::timed_out && until < deadline) status = sync::wait_status::interrupted;
     if (status == sync::wait_status::timed_out) {
       return leave() ? park_outcome::timed_out : park_outcome::notified;
     }

@@ -139,8 +139,8 @@ bool sleep_until(completion_watch_object* self, time_point deadline) {
   };
   // relaxed: what changed is seen with the GIL.
   const auto look = [&] { return word.load(std::memory_order_relaxed) != generation; };
-  const auto sleep = [&] { return sync::futex_wait(word, generation, deadline); };
-  return py::wait_without_gil(sync::waiting_for::future, done, look, sleep) != py::waited::failed;
+  const auto sleep = [&](time_point until) { return sync::futex_wait(word, generation, until); };
+  return py::wait_without_gil(sync::waiting_for::future, deadline, done, look, sleep) != py::waited::failed;
 }
 
 // wait(pending, on_exception, timeout) -> bool: sleeps until no more than `pending` futures are not done, or

@@ -227,8 +227,8 @@ int future_wait(future_object* self, time_point deadline) {
   // The caller holds a reference to the future, and only its state is touched.
   exec::future_state& state = self->state;
   const auto done = [&state] { return state.done(); };
-  const py::waited outcome = py::wait_without_gil(sync::waiting_for::future, done, done,
-                                                  [&] { return state.sleep_until_done(deadline); });
+  const auto sleep = [&state](time_point until) { return state.sleep_until_done(until); };
+  const py::waited outcome = py::wait_without_gil(sync::waiting_for::future, deadline, done, done, sleep);
   if (outcome == py::waited::failed) return -1;
   return outcome == py::waited::until_done ? 1 : 0;
 }

@@ -164,8 +164,9 @@ bool join_thread(const std::shared_ptr<exec::thread_handle>& handle, time_point 
   }
 #endif
   const auto done = [&kept] { return kept->done(); };
-  const auto sleep = [&] { return kept->wait(deadline); };
-  return py::wait_without_gil(sync::waiting_for::thread_end, done, done, sleep) != py::waited::failed;
+  const auto sleep = [&kept](time_point until) { return kept->wait(until); };
+  return py::wait_without_gil(sync::waiting_for::thread_end, deadline, done, done, sleep) !=
+         py::waited::failed;
 }
 
 void add_thread_handle_types(PyObject* module) {
