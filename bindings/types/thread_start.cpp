@@ -7,6 +7,7 @@
 
 #include "bindings/module_state.h"
 #include "bindings/types/python_job.h"
+#include "bindings/types/stack_chunks.h"
 #include "bindings/types/thread_handle.h"
 
 namespace triga {
@@ -190,6 +191,11 @@ PyObject* set_stock_start(PyObject* module, PyObject* function) {
   Py_RETURN_NONE;
 }
 
+PyObject* keep_chunks(PyObject*, PyObject*) {
+  keep_stack_chunks();
+  Py_RETURN_NONE;
+}
+
 PyMethodDef functions[] = {
     {"start_new_thread", reinterpret_cast<PyCFunction>(start_new_thread), METH_FASTCALL, nullptr},
     {"start_joinable_thread", reinterpret_cast<PyCFunction>(start_joinable_thread),
@@ -199,6 +205,7 @@ PyMethodDef functions[] = {
     {"thread_count", thread_count, METH_NOARGS, nullptr},
     {"end_idle_threads", end_idle_threads, METH_NOARGS, nullptr},
     {"set_stock_start_joinable_thread", set_stock_start, METH_O, nullptr},
+    {"keep_stack_chunks", keep_chunks, METH_NOARGS, nullptr},
     {"forget_threads_after_fork", forget_threads_after_fork, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

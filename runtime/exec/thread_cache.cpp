@@ -182,7 +182,7 @@ void thread_cache::serve(thread& self) {
 
 // Puts the thread where start() finds it, then tells the job. False: the thread ends instead.
 bool thread_cache::park(thread& self, thread_job& finished) noexcept {
-  const detail::thread_traits traits = detail::thread_traits::of_this_thread();
+  const detail::thread_traits traits = detail::thread_traits::without_name();
   thread* joined = nullptr;
   bool stays = false;
   {

@@ -22,8 +22,14 @@ struct thread_traits {
       scheduling{};  // struct sched_attr, 48 bytes: policy, nice value, priority, deadlines
 
   static thread_traits of_this_thread() noexcept {
-    thread_traits traits;
+    thread_traits traits = without_name();
     prctl(PR_GET_NAME, traits.name.data());
+    return traits;
+  }
+
+  // Of the calling thread, for a thread that parks.
+  static thread_traits without_name() noexcept {
+    thread_traits traits;
     syscall(SYS_sched_getaffinity, 0, sizeof traits.processors, traits.processors.data());
     syscall(SYS_sched_getattr, 0, traits.scheduling.data(), sizeof traits.scheduling, 0);
     return traits;

@@ -68,6 +68,7 @@ def patch_threading(module: ModuleType, replace: Replace) -> None:
     """Lets ``Thread.start`` of this copy of ``threading`` take its OS threads from the cache."""
     if not _threads_are_allowed():
         return
+    _core.keep_stack_chunks()
     if sys.version_info >= (3, 13):
         _patch_handles(module, replace)
     else:
