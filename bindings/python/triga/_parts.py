@@ -18,6 +18,9 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
         "concurrent.futures._base": "triga._threads.futures:patch_base",  # before its package, which has its names
         "concurrent.futures": "triga._threads.futures:patch_package",
         "concurrent.futures.thread": "triga._threads.executor:patch_thread_module",
+        "multiprocessing.pool": "triga._threads.thread_pool:patch_pool",
+        "multiprocessing.dummy.connection": "triga._threads.dummy:patch_dummy_connection",
+        "multiprocessing.dummy": "triga._threads.dummy:patch_dummy",
     },
     "processes": {
         "multiprocessing.popen_fork": "triga._processes.start:patch_popen_fork",
