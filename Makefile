@@ -4,7 +4,8 @@
 #   make test           GoogleTest, pytest, and CPython's own suites (the quick ones)
 #   make test-all       the same, then the quick suites on every other CPython from 3.11 to 3.15
 #   make conformance SUITES="test_queue test_threading" [PYTHON=python3.13]
-#   make stress         what takes longer than CI has: programs killed at a hundred random moments
+#   make stress         what takes longer than CI has: programs killed at a hundred random moments, a million tasks whose
+#                       counts add up (SEED=1 TASKS=1000000); stress-tsan does the latter with the C++ core alone
 #   make asan, tsan     the C++ tests under the sanitizers
 #   make lint, tidy     formatting, ruff, mypy, stubs; clang-tidy
 #   make bench          the benchmark, BENCH=threads|processes|loop|all
@@ -14,6 +15,8 @@
 PYTHON ?= python3
 SUITES ?= quick
 BENCH ?= all
+SEED ?= 1
+TASKS ?= 1000000
 JOBS ?= $(shell nproc)
 
 # .venv is python3's; an interpreter that was asked for by name gets one of its own.
@@ -27,9 +30,9 @@ PY := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: default samples test test-cpp test-python test-all conformance stress asan tsan lint tidy bench develop venv clean
+.PHONY: default samples test test-cpp test-python test-all conformance asan tsan stress stress-tsan lint tidy bench develop venv clean
 default:
-	@sed -n '3,13s/^# *//p' Makefile
+	@sed -n '3,14s/^# *//p' Makefile
 
 venv:
 	@scripts/setup $(PYTHON)
@@ -60,9 +63,15 @@ test-all: test
 
 stress: venv-test
 	@TRIGA_KILLS=100 $(PY) -m pytest -q tests/python/test_process_parent_killed.py
+	@TRIGA=threads $(PY) -m tests.stress --seed $(SEED) --tasks $(TASKS)
 
 asan tsan: venv-test
 	@scripts/ctest $@
+
+stress-tsan: venv-test
+	@cmake --preset tsan >build/tsan.log && cmake --build --preset tsan >>build/tsan.log || { cat build/tsan.log; exit 1; }
+	@TRIGA_STRESS_SEED=$(SEED) TRIGA_STRESS_TASKS=$(TASKS) TSAN_OPTIONS=halt_on_error=1 \
+	  setarch $$(uname -m) --addr-no-randomize build/tsan/tests/triga_runtime_tests --gtest_filter='ExecStress.*'
 
 lint: venv-lint
 	@scripts/lint $(PY)
