@@ -79,15 +79,20 @@ def _threads() -> list[Row]:
         ("submit_round_trip", "submit one, wait for it", 3, wakes),
         ("map_burst", "map of 20,000", 10, call),
         ("as_completed_burst", "as_completed over 20,000", 8, call),
+        ("thread_pool_apply", "ThreadPool.apply", 3, wakes),
+        ("thread_pool_map", "ThreadPool.map(chunksize=1), 20,000", 8, call),
+        ("thread_pool_imap_unordered", "ThreadPool.imap_unordered of 20,000", 8, call),
         ("thread_start_join", "Thread start + join", 5, (PTHREAD,)),
         ("event_ping_pong", "Event ping-pong", 2, wakes),
         ("queue_ping_pong", "Queue ping-pong", 2.5, wakes),
         ("simple_queue_ping_pong", "SimpleQueue ping-pong", 2, wakes),
+        ("barrier", "Barrier of two threads", None, wakes),
         ("queue_put_get", "Queue put + get, uncontended", 6, call),
         ("queue_stream", "Queue, 4 threads put and 4 get, an item", None, call),
         ("hash_files", "SHA-256 of a file of 1 MiB, 2 workers", None, ()),
     ]
-    return [Row("threads", name, title, "threads", goal=goal, floors=floors) for name, title, goal, floors in rows]
+    found = [Row("threads", name, title, "threads", goal=goal, floors=floors) for name, title, goal, floors in rows]
+    return [*found, Row("threads", "waiting_task", "memory of a waiting task", "threads", goal=2, unit="bytes")]
 
 
 def _processes() -> list[Row]:

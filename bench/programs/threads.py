@@ -2,9 +2,11 @@
 
 import hashlib
 import queue
+import resource
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from meter import main, table
@@ -50,6 +52,72 @@ def as_completed_burst(meter):
         with meter(count):
             futures = [executor.submit(nothing) for _ in range(count)]
             assert sum(1 for _ in as_completed(futures)) == count
+
+
+def resident():
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def waiting_task(meter):
+    """What a task takes that waits behind a busy worker, its future included."""
+    count = meter.n(100_000)
+    gate = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        wait([executor.submit(nothing) for _ in range(100)])
+        executor.submit(gate.wait)
+        futures = [None] * count
+        before = resident()
+        for number in range(count):
+            futures[number] = executor.submit(nothing, None)
+        with meter(count, bytes=resident() - before):
+            gate.set()
+            wait(futures)
+
+
+def thread_pool_apply(meter):
+    """ThreadPool.apply(): one call and its result, again and again."""
+    count = meter.n(4_000)
+    with ThreadPool(4) as pool:
+        pool.map(nothing, range(100))
+        with meter(count):
+            for _ in range(count):
+                pool.apply(nothing)
+
+
+def thread_pool_map(meter):
+    """ThreadPool.map() with a task an item."""
+    count = meter.n(20_000)
+    with ThreadPool(4) as pool:
+        pool.map(nothing, range(100))
+        with meter(count):
+            assert len(pool.map(nothing, range(count), chunksize=1)) == count
+
+
+def thread_pool_imap_unordered(meter):
+    """ThreadPool.imap_unordered() of empty tasks."""
+    count = meter.n(20_000)
+    with ThreadPool(4) as pool:
+        pool.map(nothing, range(100))
+        with meter(count):
+            assert sum(1 for _ in pool.imap_unordered(nothing, range(count))) == count
+
+
+def barrier(meter):
+    """Two threads meet at a Barrier."""
+    count = meter.n(5_000)
+    meeting = threading.Barrier(2)
+
+    def other():
+        for _ in range(count):
+            meeting.wait()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with meter(count):
+        for _ in range(count):
+            meeting.wait()
+    thread.join()
 
 
 def thread_start_join(meter):
@@ -173,6 +241,7 @@ def python_call(meter):
 if __name__ == "__main__":
     main(
         table(
+            waiting_task, thread_pool_apply, thread_pool_map, thread_pool_imap_unordered, barrier,
             submit_burst, submit_round_trip, map_burst, as_completed_burst, thread_start_join, event_ping_pong,
             queue_ping_pong, simple_queue_ping_pong, queue_put_get, queue_stream, hash_files, python_call,
         )

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
@@ -184,3 +185,38 @@ def test_an_executor_can_be_used_in_a_forked_child() -> None:
         "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "7\n", "")
+
+
+def test_a_waiting_task_takes_at_most_half_of_the_standard_librarys_memory() -> None:
+    def measured(count: int = 2000) -> float:
+        gate = threading.Event()
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            executor.submit(gate.wait)
+            tracemalloc.start()
+            try:
+                futures = [executor.submit(abs, -1) for _ in range(count)]
+                size, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+                gate.set()
+            assert futures[-1].result(30) == 1
+        return size / count
+
+    standard = measured()
+    with triga.installed():
+        native = measured()
+    assert native * 2 <= standard
+
+
+def test_an_exception_keeps_the_traceback_of_the_task(backend: str) -> None:
+    def task() -> None:
+        raise LookupError("lost")
+
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        future = executor.submit(task)
+        for _ in range(2):
+            with pytest.raises(LookupError, match="lost") as caught:
+                future.result(30)
+            assert caught.traceback[-1].name == "task"
+        error = future.exception()
+        assert error is caught.value and error.__cause__ is None and error.__context__ is None

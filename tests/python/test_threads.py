@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import types
 
 import pytest
 
@@ -79,6 +81,58 @@ def test_a_thread_inherits_its_creators_signal_mask(backend: str) -> None:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert masks == [before | {signal.SIGUSR2}]
+
+
+def stack_size_here() -> int:
+    library = ctypes.CDLL(None)
+    library.pthread_self.restype = ctypes.c_ulong
+    attributes, size = ctypes.create_string_buffer(64), ctypes.c_size_t()
+    assert library.pthread_getattr_np(ctypes.c_ulong(library.pthread_self()), attributes) == 0
+    assert library.pthread_attr_getstacksize(attributes, ctypes.byref(size)) == 0
+    library.pthread_attr_destroy(attributes)
+    return size.value
+
+
+def test_a_thread_has_the_stack_size_that_was_asked_for(backend: str) -> None:
+    sizes = []
+    for asked in (0, 512 * 1024, 0, 512 * 1024):
+        before = threading.stack_size(asked)
+        try:
+            thread = threading.Thread(target=lambda: sizes.append(stack_size_here()))
+            thread.start()
+            thread.join()
+        finally:
+            threading.stack_size(before)
+    assert sizes[1] == sizes[3] == 512 * 1024
+    assert sizes[0] == sizes[2] > 512 * 1024
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="since 3.12")
+def test_tracing_reaches_threads_that_run(backend: str) -> None:
+    begun, gate, seen = threading.Event(), threading.Event(), []
+
+    def called() -> None: ...
+
+    def body() -> None:
+        begun.set()
+        gate.wait()
+        called()
+
+    def trace(frame: types.FrameType, event: str, _argument: object) -> None:
+        if frame.f_code is called.__code__:
+            seen.append((threading.current_thread(), event))
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    assert begun.wait(30)
+    before = sys.gettrace()
+    threading.settrace_all_threads(trace)  # type: ignore[attr-defined]
+    try:
+        gate.set()
+        thread.join()
+    finally:
+        threading.settrace_all_threads(before)  # type: ignore[attr-defined]
+    assert seen == [(thread, "call")]
 
 
 def test_join_has_a_timeout_and_a_thread_is_started_once(backend: str) -> None:
