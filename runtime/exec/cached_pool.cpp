@@ -37,6 +37,7 @@ bool cached_pool::submit(task& node) {
     case submit_status::accepted:
       return true;
     case submit_status::closed:
+    case submit_status::full:
       return false;
     case submit_status::needs_worker:
       break;

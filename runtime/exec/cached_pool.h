@@ -28,8 +28,9 @@ class cached_pool {
   cached_pool& operator=(cached_pool&&) = delete;
   ~cached_pool() { shut_down(); }
 
-  // Queues a task that the caller owns. False: the pool was closed. Throws std::system_error where a thread
-  // is needed, cannot be started and no other worker exists to run the task; the task is not queued then.
+  // Queues a task that the caller owns. False: the pool was closed, or is full. Throws std::system_error
+  // where a thread is needed, cannot be started and no other worker exists to run the task; the task is not
+  // queued then.
   bool submit(task& node);
 
   // Queues a function object. The same, and std::bad_alloc.

@@ -2,9 +2,33 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <utility>
 
+#include "runtime/base/clock.h"
+
 namespace triga::exec {
+
+class task;
+
+// Work that a worker does for a task before it attaches, and other workers beside it: a call of native code
+// that touches no Python object.
+class detached_part {
+ public:
+  virtual void run_detached() noexcept = 0;
+
+ protected:
+  ~detached_part() = default;
+};
+
+// What only some tasks have. The task's owner keeps it for as long as the task is queued or runs.
+struct task_extras {
+  int priority = 0;                   // a greater one goes first, equal ones in the order of their submission
+  time_point queued_at{};             // for whoever says how long it waited
+  time_point deadline = never;        // by which it has to be taken from the queue
+  detached_part* detached = nullptr;  // runs first, on the same worker, or nullptr
+  std::multimap<time_point, task*>::iterator due_at{};  // the queue's own
+};
 
 // A piece of work, and the node of the queue it waits in: submitting allocates nothing. A pool never deletes
 // a task.
@@ -20,12 +44,20 @@ class task {
   // may destroy it. Must not throw; may be unwound by pthread_exit.
   virtual void run() = 0;
 
+  [[nodiscard]] task_extras* extras() const noexcept { return extras_; }
+  [[nodiscard]] bool runs_detached() const noexcept {
+    return extras_ != nullptr && extras_->detached != nullptr;
+  }
+
  protected:
   virtual ~task() = default;
+  // Not while it is queued.
+  void set_extras(task_extras* extras) noexcept { extras_ = extras; }
 
  private:
   friend class task_list;
   task* next_ = nullptr;
+  task_extras* extras_ = nullptr;  // nullptr for most: they are plain and FIFO
 };
 
 // Tasks in the order in which they were pushed. Owns nothing; not synchronised.
@@ -55,6 +87,8 @@ class task_list {
     tail_ = &node;
     ++size_;
   }
+
+  [[nodiscard]] task* front() const noexcept { return head_; }
 
   // The oldest task, or nullptr.
   task* pop() noexcept {

@@ -40,6 +40,14 @@ enum class counter : std::size_t {
   stream_passes,      // reads that passed a received bytes object on
   tls_bytes_read,     // bytes that TLS connections decrypted
   tls_bytes_written,  // bytes that TLS connections encrypted
+  native_calls,       // calls of native functions that submit_native() queued
+  native_ranges,      // ranges of a parallel_for() that native functions ran
+  files_read,         // files that native tasks read, for their bytes or to hash them
+  items_hashed,       // files and buffers that native tasks hashed
+  items_compressed,   // buffers that native tasks compressed
+  items_expanded,     // buffers that native tasks decompressed
+  tasks_expired,      // tasks whose deadline passed while they waited for a worker
+  workers_left_idle,  // workers of a pool that ended because they had no task for too long
   count_              // how many there are
 };
 
@@ -60,7 +68,11 @@ inline constexpr std::array<std::string_view, counter_count> counter_names = {
     "descriptor_events", "bytes_read",
     "bytes_written",     "stream_reads",
     "stream_passes",     "tls_bytes_read",
-    "tls_bytes_written"};
+    "tls_bytes_written", "native_calls",
+    "native_ranges",     "files_read",
+    "items_hashed",      "items_compressed",
+    "items_expanded",    "tasks_expired",
+    "workers_left_idle"};
 
 using counter_values = std::array<std::uint64_t, counter_count>;
 
