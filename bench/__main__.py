@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import plot, report, results
 from bench.machine import description, versions
 from bench.measure import Bench, Failed
-from bench.native_programs import build
+from bench.native_programs import build, build_pools
 from bench.results import Arm, Outcome
 from bench.rows import GROUPS, ROWS, Floor, Row
 
@@ -116,7 +116,11 @@ def main() -> int:
         return 0 if options.list else 2
     machine, python = description(), versions(options.python)
     scale = options.scale or (0.1 if options.quick else 1.0)
-    outcomes = measure(Bench(options.python, build(), scale), rows, options, python["packages"])
+    installed = python["packages"]
+    assert isinstance(installed, dict)
+    if any(row.program == "pool" for row in rows):
+        installed = installed | build_pools()
+    outcomes = measure(Bench(options.python, build(), scale), rows, options, installed)
     how = "python -m bench " + " ".join(options.groups) + (" --quick" if options.quick else "")
     text = report.markdown(machine, python, outcomes, how)
     print(text)

@@ -54,6 +54,9 @@ class Bench:
         if row.echo is not None:
             command = [self.python, str(PROGRAMS / "echo_server.py"), server_kind(row.echo), arm]
             return sample_of(row.unit, self.load(row.echo, command, self.environment(arm)))
+        if row.program == "pool":
+            count = str(max(4, int(row.count * self.scale)))
+            return sample_of(row.unit, last_line([str(self.native / f"pool_{arm}"), row.name, count], {}))
         if row.program == "pysamples":
             return sample_of(
                 row.unit, whole_program([self.python, str(SAMPLES / f"{row.name}.py")], self.environment(arm))

@@ -24,3 +24,35 @@ def build() -> Path:
         if not program.exists() or program.stat().st_mtime < max(common, source.stat().st_mtime):
             subprocess.run([compiler, *FLAGS, str(source), "-o", str(program)], check=True)
     return BUILT
+
+
+# The C++ pools: the macro that chooses one, its header, and what it is linked with.
+POOLS = {
+    "stdlib": ("TEXTBOOK", "mutex", ()),
+    "triga": ("TRIGA", "mutex", ()),
+    "tbb": ("TBB", "tbb/task_arena.h", ("-ltbb",)),
+    "taskflow": ("TASKFLOW", "taskflow/taskflow.hpp", ()),
+    "bs": ("BS", "BS_thread_pool.hpp", ()),
+}
+
+
+def build_pools() -> dict[str, str]:
+    """Compiles bench/native/pool for each pool whose header is there; the name of each to its header."""
+    build()
+    compiler = os.environ.get("CXX", "c++")
+    root = HERE.parent.parent
+    core = [path for room in ("base", "sync", "trace", "exec") for path in (root / "runtime" / room).glob("*.cpp")]
+    found = {}
+    for name, (macro, header, libraries) in POOLS.items():
+        include = f"#include <{header}>\n"
+        look = subprocess.run([compiler, "-E", "-x", "c++", "-"], input=include, capture_output=True, text=True)
+        if look.returncode != 0:
+            continue
+        found[name] = header
+        sources = [HERE / "pool" / "pool.cpp", *(core if name == "triga" else [])]
+        newest = max(path.stat().st_mtime for path in [*sources, *(HERE / "pool").glob("*.h")])
+        program = BUILT / f"pool_{name}"
+        if not program.exists() or program.stat().st_mtime < newest:
+            flags = ["-O2", "-std=c++20", "-pthread", f"-DPOOL_{macro}", f"-I{root}"]
+            subprocess.run([compiler, *flags, *map(str, sources), "-o", str(program), *libraries], check=True)
+    return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Headers of them are in Debian (libtbb-dev) or are one file in a folder that CPATH names.
+POOLS = ("tbb", "taskflow", "bs")
 LOOPS = ("uvloop", "rloop", "zuvloop", "rsloop")
 
 
@@ -50,6 +52,7 @@ class Row:
     unit: str = "us"
     echo: Echo | None = None
     needs: tuple[str, ...] = ()
+    count: int = 0  # operations, where the program is C++
 
     @property
     def key(self) -> str:
@@ -93,6 +96,30 @@ def _threads() -> list[Row]:
     ]
     found = [Row("threads", name, title, "threads", goal=goal, floors=floors) for name, title, goal, floors in rows]
     return [*found, Row("threads", "waiting_task", "memory of a waiting task", "threads", goal=2, unit="bytes")]
+
+
+def _files() -> list[Row]:
+    return [
+        Row("files", "hash_1_core", "SHA-256 of a file of 1 MiB, of 1,000, one thread", "files"),
+        Row("files", "hash_2_cores", "the same, two threads", "files"),
+        Row("files", "python_beside", "lateness of a Python thread beside it, 99th percentile", "files"),
+    ]
+
+
+def _pool() -> list[Row]:
+    """C++ pools by themselves; the standard library's is a textbook pool of C++'s own parts (bench/native/pool)."""
+    rows = {
+        "empty": ("empty task, one thread submits", 400_000),
+        "fork_join": ("a tree of tasks that submit their children", 400_000),
+        "nested": ("a chain of tasks a worker, each submits the next", 400_000),
+        "unbalanced": ("one task of 16 takes 160 us, the others 1 us", 20_000),
+        "wake_p50": ("a sleeping worker begins a task, median", 2_000),
+        "wake_p99": ("the same, 99th percentile", 2_000),
+    }
+    return [
+        Row("pool", name, title, "pool", peers=POOLS, floors=(THREAD_WAKE,) if "wake" in name else (), count=count)
+        for name, (title, count) in rows.items()
+    ]
 
 
 def _processes() -> list[Row]:
@@ -185,5 +212,5 @@ def _echo_floor(echo: Echo) -> tuple[Floor, ...]:
     return (Floor("a C server on epoll", ("echo_server", *load)),)
 
 
-ROWS: tuple[Row, ...] = (*_threads(), *_processes(), *_loop(), *_echo(), *_programs())
+ROWS: tuple[Row, ...] = (*_threads(), *_files(), *_pool(), *_processes(), *_loop(), *_echo(), *_programs())
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in ROWS))
