@@ -18,5 +18,6 @@ void register_zygote(pybind11::module_& core);
 void register_queues(pybind11::module_& core);
 void register_threads(pybind11::module_& core);
 void register_futures(pybind11::module_& core);
+void register_native(pybind11::module_& core);
 
 }  // namespace triga

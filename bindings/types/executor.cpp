@@ -6,10 +6,17 @@
 #include <pybind11/pybind11.h>
 #include <structmember.h>
 
+#include <climits>
 #include <cstddef>
+#include <memory>
+#include <new>
+#include <vector>
 
 #include "bindings/module_state.h"
+#include "bindings/py/gil.h"
+#include "bindings/py/seconds.h"
 #include "bindings/py/type_name.h"
+#include "bindings/types/call_extras.h"
 #include "bindings/types/future.h"
 #include "bindings/types/work_queue.h"
 
@@ -20,6 +27,7 @@ struct executor_object {
   PyObject_HEAD PyObject* queue;  // work_queue_object, from __init__ on
   PyObject* broken;               // False, or why the executor is broken
   PyObject* globals;  // the dict of concurrent.futures.thread, whose _shutdown says that the interpreter ends
+  bool copies_context;  // each task runs in a copy of its submitter's context
   PyObject*
       resolve;  // resolve(fn, args, kwargs) -> task, for an executor with its own worker context, or nullptr
 };
@@ -28,9 +36,29 @@ executor_object* as_executor(PyObject* self) noexcept { return reinterpret_cast<
 
 exec::thread_pool& pool_of(executor_object* self) noexcept { return as_work_queue(self->queue)->pool; }
 
-// _open(max_workers, idle_after_each_task, globals, resolve)
+// The two limits that an executor may have; None is no limit. False: an exception is set.
+bool read_limits(PyObject* max_queue, PyObject* idle_timeout, exec::thread_pool::options& options) {
+  if (max_queue != Py_None) {
+    const Py_ssize_t most = PyNumber_AsSsize_t(max_queue, nullptr);
+    if (most == -1 && PyErr_Occurred()) return false;
+    options.max_queued = static_cast<std::size_t>(most);
+  }
+  if (idle_timeout != Py_None) {
+    const auto patience = py::seconds(idle_timeout);
+    if (!patience) return false;
+    options.idle_timeout = *patience;
+    // Tokens that outlive their workers would have a task wait for nobody.
+    options.idle = exec::idle_rule::when_queue_empty;
+  }
+  return true;
+}
+
+// _open(max_workers, idle_after_each_task, globals, resolve, max_queue=None, idle_timeout=None,
+// copy_context=False)
 PyObject* executor_open(PyObject* object, PyObject* const* args, Py_ssize_t count) {
-  if (count != 4) return PyErr_Format(PyExc_TypeError, "_open expected 4 arguments, got %zd", count);
+  if (count != 4 && count != 7) {
+    return PyErr_Format(PyExc_TypeError, "_open expected 4 or 7 arguments, got %zd", count);
+  }
   const Py_ssize_t workers =
       PyNumber_AsSsize_t(args[0], nullptr);  // clipped: a pool may be as large as it likes
   if (workers == -1 && PyErr_Occurred()) return nullptr;
@@ -38,12 +66,15 @@ PyObject* executor_open(PyObject* object, PyObject* const* args, Py_ssize_t coun
     PyErr_SetString(PyExc_TypeError, "_open expects the dict of a module");
     return nullptr;
   }
-  const auto rule = args[1] == Py_True ? exec::idle_rule::after_each_task : exec::idle_rule::when_queue_empty;
-  PyObject* const queue =
-      work_queue_new(state_of(Py_TYPE(object)),
-                     {.max_workers = static_cast<std::size_t>(workers), .idle = rule, .spins = true});
+  exec::thread_pool::options options{
+      .max_workers = static_cast<std::size_t>(workers),
+      .idle = args[1] == Py_True ? exec::idle_rule::after_each_task : exec::idle_rule::when_queue_empty,
+      .spins = true};
+  if (count == 7 && !read_limits(args[4], args[5], options)) return nullptr;
+  PyObject* const queue = work_queue_new(state_of(Py_TYPE(object)), options);
   if (queue == nullptr) return nullptr;
   executor_object* const self = as_executor(object);
+  self->copies_context = count == 7 && args[6] == Py_True;
   Py_XSETREF(self->queue, queue);
   Py_XSETREF(self->broken, Py_NewRef(Py_False));
   Py_XSETREF(self->globals, Py_NewRef(args[2]));
@@ -91,37 +122,160 @@ bool set_call(executor_object* self, future_object* future, PyObject* function, 
   return well;
 }
 
+// The same, for a task that is to run in a copy of the current context.
+bool set_call_in_context(executor_object* self, future_object* future, PyObject* function,
+                         PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  const py::ref context = py::ref::steal(PyContext_CopyCurrent());
+  if (!context) return false;
+  const py::ref run = py::ref::steal(PyObject_GetAttrString(context.get(), "run"));
+  if (!run) return false;
+  std::vector<PyObject*> all{function};
+  all.insert(all.end(), args, args + count + (names != nullptr ? PyTuple_GET_SIZE(names) : 0));
+  return set_call(self, future, run.get(), all.data(), count + 1, names);
+}
+
+// Waits until a full queue may have space. `patience` is when to give up. False: it was then, or a signal
+// handler raised; the exception is set.
+bool await_space(executor_object* self, time_point patience) {
+  exec::thread_pool& pool = pool_of(self);
+  sync::wait_status status = sync::wait_status::woken;
+  const py::ref queue = py::ref::borrow(self->queue);
+  {
+    // Safe: only the pool is touched, which the reference keeps.
+    const py::gil_release released;
+    status = pool.wait_for_space(patience);
+  }
+  if (status == sync::wait_status::interrupted) return PyErr_CheckSignals() == 0;
+  if (status == sync::wait_status::woken || monotonic_clock::now() < patience) return true;
+  PyObject* const module = PyImport_ImportModule("queue");
+  PyObject* const full = module != nullptr ? PyObject_GetAttrString(module, "Full") : nullptr;
+  if (full != nullptr) {
+    PyErr_Format(full, "%zu tasks wait already, as many as max_queue allows", pool.queued());
+  }
+  Py_XDECREF(full);
+  Py_XDECREF(module);
+  return false;
+}
+
+bool start_worker(PyObject* object, exec::thread_pool& pool) {
+  PyObject* const started = PyObject_CallMethod(object, "_adjust_thread_count", nullptr);
+  if (started == nullptr) pool.worker_not_started();
+  Py_XDECREF(started);
+  return started != nullptr;
+}
+
+// `closed` with MemoryError set where there is no memory for a task with a priority or a deadline.
+exec::submit_status try_submit(exec::thread_pool& pool, future_call& call) {
+  try {
+    return pool.submit(call);
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+    return exec::submit_status::closed;
+  }
+}
+
+// Queues the future's call, which is set. Takes over the reference to the future, and returns it, or nullptr
+// with an exception. `patience`: how long a full queue may make it wait.
+PyObject* enqueue(PyObject* object, future_object* future, time_point patience) {
+  executor_object* const self = as_executor(object);
+  Py_INCREF(future);  // the queue's
+  for (;;) {
+    switch (try_submit(pool_of(self), future->call)) {
+      case exec::submit_status::accepted:
+        return reinterpret_cast<PyObject*>(future);
+      case exec::submit_status::needs_worker:
+        if (start_worker(object, pool_of(self))) return reinterpret_cast<PyObject*>(future);
+        Py_DECREF(future);
+        return nullptr;
+      case exec::submit_status::full:
+        if (await_space(self, patience) && may_submit(object)) continue;
+        break;
+      case exec::submit_status::closed:
+        // Not reached while the GIL is held since may_submit(); setting the call may have run Python code.
+        if (!PyErr_Occurred()) {
+          PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
+        }
+        break;
+    }
+    Py_DECREF(future);
+    Py_DECREF(future);
+    return nullptr;
+  }
+}
+
 PyObject* submit_one(PyObject* object, PyObject* function, PyObject* const* args, Py_ssize_t count,
                      PyObject* names) {
   if (!may_submit(object)) return nullptr;
   executor_object* const self = as_executor(object);
   future_object* const future = future_new(state_of(Py_TYPE(object)));
   if (future == nullptr) return nullptr;
-  if (!set_call(self, future, function, args, count, names)) {
+  const auto set = self->copies_context ? set_call_in_context : set_call;
+  if (!set(self, future, function, args, count, names)) {
     Py_DECREF(future);
     return nullptr;
   }
-  Py_INCREF(future);  // the queue's
-  switch (pool_of(self).submit(future->call)) {
-    case exec::submit_status::accepted:
-      break;
-    case exec::submit_status::closed:
-      // Not reached while the GIL is held since may_submit(); set_call() may have run Python code.
-      Py_DECREF(future);
-      Py_DECREF(future);
-      PyErr_SetString(PyExc_RuntimeError, "cannot schedule new futures after shutdown");
-      return nullptr;
-    case exec::submit_status::needs_worker: {
-      PyObject* const started = PyObject_CallMethod(object, "_adjust_thread_count", nullptr);
-      if (started == nullptr) {
-        pool_of(self).worker_not_started();
-        Py_DECREF(future);
-        return nullptr;
-      }
-      Py_DECREF(started);
+  return enqueue(object, future, never);
+}
+
+// The options of one task, as _submit_with() takes them. False: an exception is set.
+struct task_options {
+  int priority = 0;
+  time_point deadline = never;
+  time_point patience = never;
+
+  bool read(PyObject* its_priority, PyObject* its_deadline, PyObject* its_timeout) {
+    int overflow = 0;
+    const long value = PyLong_AsLongAndOverflow(its_priority, &overflow);
+    if (value == -1 && PyErr_Occurred()) return false;
+    if (overflow != 0 || value < INT_MIN || value > INT_MAX) {
+      PyErr_Format(PyExc_ValueError, "priority must lie between %d and %d", INT_MIN, INT_MAX);
+      return false;
     }
+    priority = static_cast<int>(value);
+    const auto due = deadline_of(its_deadline);
+    if (!due) return false;
+    const auto until = deadline_of(its_timeout);
+    if (!until) return false;
+    deadline = *due;
+    patience = *until;
+    return true;
   }
-  return reinterpret_cast<PyObject*>(future);
+};
+
+// _submit_with(priority, deadline, timeout, fn, /, *args, **kwargs): the door of options() and of
+// submit_native(), whose fn is a NativeWork.
+PyObject* executor_submit_with(PyObject* object, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  if (count < 4) {
+    return PyErr_Format(PyExc_TypeError, "_submit_with expected at least 4 arguments, got %zd", count);
+  }
+  task_options options;
+  if (!options.read(args[0], args[1], args[2]) || !may_submit(object)) return nullptr;
+  executor_object* const self = as_executor(object);
+  future_object* const future = future_new(state_of(Py_TYPE(object)));
+  if (future == nullptr) return nullptr;
+  std::unique_ptr<call_extras> extras(new (std::nothrow) call_extras(future));
+  if (extras == nullptr) {
+    Py_DECREF(future);
+    return PyErr_NoMemory();
+  }
+  extras->priority = options.priority;
+  extras->queued_at = monotonic_clock::now();
+  extras->deadline = options.deadline;
+  native_work* const work = native_work_of(args[3]);
+  bool well = false;
+  if (work != nullptr) {
+    extras->set_work(*work);
+    well = future->call.set(args[3], nullptr, 0, nullptr);
+  } else {
+    const auto set = self->copies_context ? set_call_in_context : set_call;
+    well = set(self, future, args[3], args + 4, count - 4, names);
+  }
+  future->call.give_extras(std::move(extras));
+  if (!well) {
+    Py_DECREF(future);
+    return nullptr;
+  }
+  return enqueue(object, future, options.patience);
 }
 
 PyObject* executor_submit(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
@@ -214,6 +368,8 @@ PyMethodDef methods[] = {
     {"submit", reinterpret_cast<PyCFunction>(executor_submit), METH_FASTCALL | METH_KEYWORDS,
      "submit($self, fn, /, *args, **kwargs)\n--\n\nSchedules fn(*args, **kwargs) and returns a Future for "
      "its outcome."},
+    {"_submit_with", reinterpret_cast<PyCFunction>(executor_submit_with), METH_FASTCALL | METH_KEYWORDS,
+     nullptr},
     {"_submit_each", reinterpret_cast<PyCFunction>(executor_submit_each), METH_FASTCALL, nullptr},
     {"_open", reinterpret_cast<PyCFunction>(executor_open), METH_FASTCALL, nullptr},
     {nullptr, nullptr, 0, nullptr},

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "runtime/base/clock.h"
@@ -16,6 +17,7 @@ namespace triga {
 struct module_state;
 struct future_object;
 struct completion_link;
+struct call_extras;
 
 // The call that a future is the outcome of, while it waits in a queue: function, positional and keyword
 // arguments as a vectorcall takes them. Part of the future object, so that a submit makes one object only.
@@ -24,7 +26,7 @@ struct completion_link;
 class future_call final : public exec::task {
  public:
   future_call() noexcept = default;
-  ~future_call() override = default;
+  ~future_call() override { drop_extras(); }
   future_call(const future_call&) = delete;
   future_call& operator=(const future_call&) = delete;
   future_call(future_call&&) = delete;
@@ -45,7 +47,16 @@ class future_call final : public exec::task {
   // On a worker, with the GIL: runs the call, completes the future and drops the queue's reference to it.
   void run() override;
 
+  // The same without extras, and without dropping that reference. False: an exception is set that is nobody's
+  // outcome.
+  bool run_plain(future_object* future);
+
+  // Before the call is queued. Owned by the call from now on.
+  void give_extras(std::unique_ptr<call_extras> extras) noexcept;
+
  private:
+  void drop_extras() noexcept;
+
   static constexpr std::size_t inline_arguments = 2;
 
   [[nodiscard]] std::size_t total() const noexcept;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cstddef>
 
+#include "bindings/types/call_extras.h"
 #include "bindings/types/future.h"
 #include "bindings/types/worker_context.h"
 
@@ -103,23 +104,40 @@ PyObject* take_exception() {
 
 }  // namespace
 
+bool future_call::run_plain(future_object* future) {
+  const int start = future_start(future);
+  if (start != 1) {
+    clear();
+    return start == 0;
+  }
+  PyObject* const result = invoke();
+  if (result != nullptr) {
+    const bool well = future_complete(future, result, nullptr);
+    Py_DECREF(result);
+    return well;
+  }
+  PyObject* const exception = take_exception();
+  const bool well = future_complete(future, nullptr, exception);
+  Py_XDECREF(exception);
+  return well;
+}
+
+void future_call::give_extras(std::unique_ptr<call_extras> given) noexcept { set_extras(given.release()); }
+
+void future_call::drop_extras() noexcept {
+  if (extras() == nullptr) return;
+  delete static_cast<call_extras*>(extras());
+  set_extras(nullptr);
+}
+
 void future_call::run() {
   future_object* const future = owner_of(*this);
   bool well = true;
-  const int start = future_start(future);
-  if (start == 1) {
-    PyObject* const result = invoke();
-    if (result != nullptr) {
-      well = future_complete(future, result, nullptr);
-      Py_DECREF(result);
-    } else {
-      PyObject* const exception = take_exception();
-      well = future_complete(future, nullptr, exception);
-      Py_XDECREF(exception);
-    }
+  if (extras() == nullptr) {
+    well = run_plain(future);
   } else {
-    well = start == 0;
-    clear();
+    well = run_with_extras(future, *static_cast<call_extras*>(extras()));
+    drop_extras();
   }
   // A callback raised what is no Exception, or somebody else completed the future.
   if (!well) report_worker_error();

@@ -11,6 +11,7 @@
 #include "bindings/py/gil.h"
 #include "bindings/types/future.h"
 #include "bindings/types/worker_context.h"
+#include "runtime/trace/counters.h"
 
 namespace triga {
 namespace {
@@ -40,16 +41,39 @@ class gil_hooks final : public exec::thread_hooks {
   time_point turn_ends_{};
 };
 
-// work(run=None): a worker's life. `run` is called with each task instead of the task's function, if given.
+// work(run=None) -> whether it left because it was idle for too long: a worker's life. `run` is called with
+// each task instead of the task's function, if given.
 PyObject* queue_work(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   worker_context_run = count > 0 && args[0] != Py_None ? args[0] : nullptr;
   // Safe: the caller's frame keeps the queue (and `run`) alive; the pool touches no Python object but in
   // tasks, which run between attach() and detach().
   gil_hooks hooks(py::let_go_of_gil());
-  as_work_queue(self)->pool.work(hooks);
+  const auto why = as_work_queue(self)->pool.work(hooks);
   PyEval_RestoreThread(hooks.state());
   worker_context_run = nullptr;
-  Py_RETURN_NONE;
+  return PyBool_FromLong(why == exec::thread_pool::left::idle);
+}
+
+// attend(): the attendant's life, see thread_pool.
+PyObject* queue_attend(PyObject* self, PyObject*) {
+  exec::thread_pool& pool = as_work_queue(self)->pool;
+  for (nanoseconds attaching{};;) {
+    // Safe: the caller's frame keeps the queue alive, and nothing else is touched.
+    PyThreadState* const state = py::let_go_of_gil();
+    exec::task_list ready = pool.attend(attaching);
+    const time_point before = monotonic_clock::now();
+    PyEval_RestoreThread(state);
+    attaching = monotonic_clock::now() - before;
+    if (ready.empty()) Py_RETURN_NONE;
+    while (exec::task* const task = ready.pop()) {
+      task->run();
+      trace::count(trace::counter::tasks_run);
+    }
+  }
+}
+
+PyObject* queue_wants_attendant(PyObject* self, PyObject*) {
+  return PyBool_FromLong(as_work_queue(self)->pool.wants_attendant());
 }
 
 PyObject* queue_close(PyObject* self, PyObject*) {
@@ -142,6 +166,8 @@ void queue_dealloc(PyObject* self) {
 
 PyMethodDef methods[] = {
     {"work", reinterpret_cast<PyCFunction>(queue_work), METH_FASTCALL, nullptr},
+    {"attend", queue_attend, METH_NOARGS, nullptr},
+    {"wants_attendant", queue_wants_attendant, METH_NOARGS, nullptr},
     {"close", queue_close, METH_NOARGS, nullptr},
     {"put", queue_put, METH_O, nullptr},
     {"qsize", queue_qsize, METH_NOARGS, nullptr},

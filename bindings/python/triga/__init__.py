@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
     from triga._loop.run import new_event_loop, run
+    from triga._native.loops import Cancellation, parallel_for
+    from triga._native.signatures import native_function
     from triga._processes.pool import Pool
 
 __all__ = [
+    "Cancellation",
     "Pool",
     "ProcessPoolExecutor",
     "ThreadPoolExecutor",
@@ -24,7 +27,9 @@ __all__ = [
     "install",
     "installed",
     "installed_parts",
+    "native_function",
     "new_event_loop",
+    "parallel_for",
     "run",
     "stats",
     "uninstall",
@@ -34,10 +39,13 @@ __version__: str = _core.version
 
 # Imported when they are asked for: each brings in the module of the standard library that it stands for.
 _LAZY = {
+    "Cancellation": "triga._native.loops",
     "Pool": "triga._processes.pool",
     "ProcessPoolExecutor": "triga._processes.executor",
     "ThreadPoolExecutor": "triga._threads.executor",
+    "native_function": "triga._native.signatures",
     "new_event_loop": "triga._loop.run",
+    "parallel_for": "triga._native.loops",
     "run": "triga._loop.run",
 }
 

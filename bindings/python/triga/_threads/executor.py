@@ -13,6 +13,7 @@ import triga._threads.futures  # noqa: F401  (names the class that submit() make
 from triga import _core
 from triga._mapping import results_of
 from triga._patch import native_class
+from triga._threads.options import SubmitOptions, check_limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ def _worker(
             executor._initializer_failed()
         return
     try:
-        queue.work(run)
+        if queue.work(run):
+            executor = executor_reference()
+            if executor is not None:
+                executor._threads.discard(threading.current_thread())
     except BaseException:
         _base.LOGGER.critical("Exception in worker", exc_info=True)
     finally:
@@ -93,8 +97,13 @@ def make_executor_class(module: ModuleType) -> type:
             thread_name_prefix: str = "",
             initializer: Callable[..., object] | None = None,
             initargs: tuple[Any, ...] = (),
+            *,
+            max_queue: int | None = None,
+            idle_timeout: float | None = None,
+            copy_context: bool = False,
             **ctxkwargs: Any,
         ) -> None:
+            check_limits(max_queue, idle_timeout)
             if max_workers is None:
                 max_workers = min(32, (_processors() or 1) + 4)
             if max_workers <= 0:
@@ -103,7 +112,11 @@ def make_executor_class(module: ModuleType) -> type:
             self._max_workers = max_workers
             self._threads: set[threading.Thread] = set()
             self._thread_name_prefix = thread_name_prefix or f"ThreadPoolExecutor-{self._counter()}"
-            queue = self._open(max_workers, _IDLE_AFTER_EACH_TASK, module.__dict__, resolve)
+            more = (max_queue, idle_timeout, bool(copy_context))
+            queue = self._open(max_workers, _IDLE_AFTER_EACH_TASK, module.__dict__, resolve, *more)
+            # Workers that come and go would be given the same names again.
+            self._numbers = None if idle_timeout is None else count()
+            self._attendant: threading.Thread | None = None
             self._idle_semaphore = _IdleTokens(queue)
             self._shutdown_lock = threading.Lock()
 
@@ -149,14 +162,36 @@ def make_executor_class(module: ModuleType) -> type:
             with self._shutdown_lock, module._global_shutdown_lock:
                 if module._shutdown:
                     raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+                number = len(self._threads) if self._numbers is None else next(self._numbers)
                 thread = threading.Thread(
-                    name=f"{self._thread_name_prefix or self}_{len(self._threads)}",
+                    name=f"{self._thread_name_prefix or self}_{number}",
                     target=_worker,
                     args=(weakref.ref(self), self._work_queue, *self._worker_functions()),
                 )
                 thread.start()
                 self._threads.add(thread)
                 module._threads_queues[thread] = self._work_queue
+
+        def _attend(self) -> None:
+            """Starts the thread that finishes native tasks and ends overdue ones, where there is none yet."""
+            with self._shutdown_lock, module._global_shutdown_lock:
+                if self._attendant is None and not self._shutdown and not module._shutdown:
+                    name = f"{self._thread_name_prefix}_attendant"
+                    self._attendant = threading.Thread(name=name, target=self._work_queue.attend)
+                    self._attendant.start()
+                    module._threads_queues[self._attendant] = self._work_queue
+
+        def options(
+            self, *, priority: int = 0, deadline: float | None = None, timeout: float | None = None
+        ) -> SubmitOptions:
+            return SubmitOptions(self, priority, deadline, timeout)
+
+        options.__doc__ = SubmitOptions.__doc__
+
+        def submit_native(self, function: Any, /, *args: Any) -> Any:
+            return SubmitOptions(self, 0, None, None).submit_native(function, *args)
+
+        submit_native.__doc__ = SubmitOptions.submit_native.__doc__
 
         def _initializer_failed(self) -> None:
             with self._shutdown_lock:
@@ -194,8 +229,10 @@ def make_executor_class(module: ModuleType) -> type:
                         if future.cancel():
                             future.set_running_or_notify_cancel()
             if wait:
-                for thread in self._threads:
+                for thread in tuple(self._threads):
                     thread.join()
+                if self._attendant is not None:
+                    self._attendant.join()
 
         shutdown.__doc__ = stock.shutdown.__doc__
 
