@@ -77,7 +77,11 @@ thread_pool::left thread_pool::work(thread_hooks& hooks) {
   worker self;
   left why = left::closed;
   while (wait_for_task(self, why)) {
-    run_detached_parts(self);
+    if (self.begins_detached) {
+      run_detached_parts(self);
+      // Others had them, or the attendant has: there is nothing to attach for.
+      if (self.to_finish == nullptr) continue;
+    }
     attach(self, hooks);
     run_turn(self, hooks);
     hooks.detach();
@@ -88,7 +92,6 @@ thread_pool::left thread_pool::work(thread_hooks& hooks) {
 // Those at the front of the queue, one after the other. What is not handed over run_turn() finishes: never is
 // one kept back while another runs, which may take an hour or wait for what the first one's outcome causes.
 void thread_pool::run_detached_parts(worker& self) {
-  if (!self.begins_detached) return;
   while (task* const node = next_task(self, part::detached)) {
     node->extras()->detached->run_detached();
     if (!hand_over(*node)) {
