@@ -59,6 +59,22 @@ def started() -> threading.Thread:
     return thread
 
 
+# New ones for each call that joins them: to 3.11 and 3.12 a thread whose join() was interrupted has ended.
+
+
+def busy_executor() -> Any:
+    executor = concurrent.futures.ThreadPoolExecutor(1)
+    executor.submit(_forever.wait)
+    return executor
+
+
+def busy_pool() -> Any:
+    pool = multiprocessing.pool.ThreadPool(1)
+    pool.apply_async(_forever.wait)
+    pool.close()
+    return pool
+
+
 def calls(executor: Any, pool: Any) -> Iterator[tuple[str, Callable[[], Callable[[], object]]]]:
     """Names, and what prepares a call that blocks for ever."""
     running = executor.submit(_forever.wait)
@@ -84,12 +100,12 @@ def calls(executor: Any, pool: Any) -> Iterator[tuple[str, Callable[[], Callable
     yield "wait, both kinds", lambda: lambda: concurrent.futures.wait([running, waiting])
     yield "as_completed", lambda: lambda: next(concurrent.futures.as_completed([running]))
     yield "executor.map", lambda: executor.map(lambda _: _forever.wait(), [1]).__next__
-    yield "executor.shutdown", lambda: executor.shutdown
+    yield "executor.shutdown", lambda: busy_executor().shutdown
     yield "AsyncResult.get", lambda: result.get
     yield "AsyncResult.wait", lambda: result.wait
     yield "ThreadPool.map", lambda: lambda: pool.map(lambda _: _forever.wait(), [1])
     yield "ThreadPool.imap", lambda: pool.imap(lambda _: _forever.wait(), [1]).__next__
-    yield "ThreadPool.join", lambda: pool.close() or pool.join
+    yield "ThreadPool.join", lambda: busy_pool().join
 
 
 # Calls that sleep on CPython's own locks, whoever calls them. Those lose a signal that comes after the GIL was let go

@@ -16,7 +16,7 @@ from triga import _core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NoReturn
 
     from triga._threads.futures import Future
     from triga._threads.thread_pool_staff import Staff
@@ -181,7 +181,7 @@ class IMapIterator(stock.IMapIterator):  # type: ignore[type-arg]
             self._stop()
         return future
 
-    def _stop(self) -> Any:
+    def _stop(self) -> NoReturn:
         self._arrived.put(None)  # for whoever asks next
         self._pool = None
         raise StopIteration
