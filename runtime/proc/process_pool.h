@@ -21,6 +21,8 @@ struct pool_options {
   std::size_t ring_capacity = std::size_t{1} << 18;  // bytes, a power of two; a ring a direction and worker
   std::size_t depth = 128;                           // tasks in flight at one worker
   bool spin = true;                                  // look for results a while before sleeping
+  // How a thread looks for results before it sleeps, in place of the bounded spin: true when `there` was.
+  std::function<bool(const std::function<bool()>& there)> look_out;
 };
 
 // Gives tasks, which are bytes, to worker processes and their outcomes, which are bytes, to receivers.

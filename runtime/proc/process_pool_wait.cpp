@@ -8,28 +8,6 @@
 #include "runtime/trace/counters.h"
 
 namespace triga::proc {
-void process_pool::drain(lock_type& lock) {
-  bool changed = false;
-  for (std::size_t i = 0; i < workers_.size(); ++i) changed |= drain_worker(*workers_[i]);
-  changed |= dispatch(lock);
-  balance();
-  if (changed) wake_waiters();
-  stop_when_done();
-}
-
-void process_pool::collect() {
-  lock_type lock(mutex_);
-  drain(lock);
-}
-
-void process_pool::wake_waiters() {
-  if (sleeping_leader_ != nullptr && (*sleeping_leader_)()) leader_place_.bell().ring();
-  for (follower* each : followers_) {
-    if (each->word.load(std::memory_order_relaxed) != 0 || !(*each->ready)()) continue;
-    each->word.store(1, std::memory_order_release);
-    sync::futex_wake(each->word, 1);
-  }
-}
 
 bool process_pool::any_readable() noexcept {
   return std::any_of(workers_.begin(), workers_.end(),
@@ -77,6 +55,15 @@ process_pool::ended process_pool::follow(lock_type& lock, const condition& ready
 // Looks for results without sleeping; true if there are some. The lock is held for each look, as workers may
 // come and go, and free between.
 bool process_pool::spin(lock_type& lock) {
+  if (options_.look_out) {
+    lock.unlock();
+    const bool found = options_.look_out([&] {
+      const std::lock_guard look(mutex_);
+      return any_readable();
+    });
+    lock.lock();
+    return found;
+  }
   sync::spin look_out(sync::waiting_for::answer);
   for (;;) {
     lock.unlock();

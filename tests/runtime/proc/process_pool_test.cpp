@@ -119,7 +119,7 @@ class PoolOfForks : public ::testing::Test {
     return std::make_shared<batch>(count, batch::order::one_by_one, false);
   }
 
-  process_pool pool_{{.ring_capacity = 1 << 14, .depth = 32, .spin = false}};
+  process_pool pool_{{.ring_capacity = 1 << 14, .depth = 32, .spin = false, .look_out = {}}};
   std::vector<pid_t> pids_;
   int replaced_ = 0;
 };
