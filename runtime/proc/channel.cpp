@@ -112,9 +112,23 @@ result<byte_span> message::body() {
   return byte_span(body_mapping_.bytes());
 }
 
+int message::read_body(std::span<std::byte> into) const noexcept {
+  if (body_block_) return body_block_->read(into);
+  if (!into.empty()) std::memcpy(into.data(), raw_.data() + body_at_, into.size());
+  return 0;
+}
+
+std::uint64_t message::block_bytes() const noexcept {
+  std::uint64_t bytes = body_block_ ? body_block_->size() : 0;
+  for (const shm::block& buffer : buffers) bytes += buffer.size();
+  return bytes;
+}
+
 result<envelope> envelope::stage(const content& what, std::uint64_t sequence, std::uint16_t tag,
                                  std::size_t inline_limit, shm::slab_writer& slab, const shm::segment& home) {
   envelope made;
+  made.size_ = what.body_size();
+  for (const byte_span& buffer : what.buffers) made.size_ += buffer.size();
   const std::size_t body_size = what.body_size();
   const bool body_in_block = body_size > inline_limit;
   const auto put = [&](std::span<const byte_span> pieces, std::size_t size) {

@@ -93,6 +93,13 @@ class message {
 
   // The body as sent, or an errno if its block cannot be mapped now. Valid as long as the message.
   result<byte_span> body();
+  // The same without mapping: its size, and a copy of it to memory of that size. Returns 0 or an errno.
+  [[nodiscard]] std::size_t body_size() const noexcept {
+    return body_block_ ? body_block_->size() : raw_.size() - body_at_;
+  }
+  [[nodiscard]] int read_body(std::span<std::byte> into) const noexcept;
+  // What of it lies beside the ring.
+  [[nodiscard]] std::uint64_t block_bytes() const noexcept;
 
  private:
   std::vector<std::byte> raw_;
@@ -110,12 +117,16 @@ class envelope {
 
   shm::ring_status write(shm::ring_writer& ring) const noexcept { return ring.try_write(pieces_); }
   [[nodiscard]] std::span<const shm::block_reference> blocks() const noexcept { return blocks_; }
+  [[nodiscard]] std::span<const byte_span> pieces() const noexcept { return pieces_; }
+  // Bytes of content.
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
   // Gives the slab's pages back; for a message that was never sent.
   void discard(const shm::segment& home) const noexcept;
 
  private:
   std::vector<shm::block_reference> blocks_;
   std::vector<byte_span> pieces_;
+  std::size_t size_ = 0;
   std::unique_ptr<message_header> stable_header_;  // pieces_ points at it, and an envelope moves
 };
 
