@@ -7,6 +7,7 @@
 #   make stress         what takes longer than CI has: programs killed at a hundred random moments, a million tasks whose
 #                       counts add up (SEED=1 TASKS=1000000); stress-tsan does the latter with the C++ core alone
 #   make asan, tsan     the C++ tests under the sanitizers
+#   make fuzz [SECONDS=60]   hostile shared memory against its readers, with libFuzzer
 #   make lint, tidy     formatting, ruff, mypy, stubs; clang-tidy
 #   make bench          the benchmark, BENCH=threads|processes|loop|all
 #   make develop        a virtual environment with all tools, and compile_commands.json for editors
@@ -18,6 +19,7 @@ BENCH ?= all
 SEED ?= 1
 TASKS ?= 1000000
 JOBS ?= $(shell nproc)
+SECONDS ?= 60
 
 # .venv is python3's; an interpreter that was asked for by name gets one of its own.
 ifeq ($(PYTHON),python3)
@@ -30,9 +32,9 @@ PY := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: default samples test test-cpp test-python test-all conformance asan tsan stress stress-tsan lint tidy bench develop venv clean
+.PHONY: default samples test test-cpp test-python test-all conformance asan tsan fuzz stress stress-tsan lint tidy bench develop venv clean
 default:
-	@sed -n '3,14s/^# *//p' Makefile
+	@sed -n '3,15s/^# *//p' Makefile
 
 venv:
 	@scripts/setup $(PYTHON)
@@ -72,6 +74,9 @@ stress-tsan: venv-test
 	@cmake --preset tsan >build/tsan.log && cmake --build --preset tsan >>build/tsan.log || { cat build/tsan.log; exit 1; }
 	@TRIGA_STRESS_SEED=$(SEED) TRIGA_STRESS_TASKS=$(TASKS) TSAN_OPTIONS=halt_on_error=1 \
 	  setarch $$(uname -m) --addr-no-randomize build/tsan/tests/triga_runtime_tests --gtest_filter='ExecStress.*'
+
+fuzz:
+	@scripts/fuzz $(SECONDS)
 
 lint: venv-lint
 	@scripts/lint $(PY)
