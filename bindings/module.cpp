@@ -61,6 +61,7 @@ int core_exec(PyObject* module) {
     register_threads(core);
     register_futures(core);
     register_native(core);
+    register_ipc(core);
     return 0;
   } catch (pybind11::error_already_set& error) {
     pybind11::raise_from(error, PyExc_ImportError, "triga._core could not be initialised");

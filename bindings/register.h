@@ -19,5 +19,6 @@ void register_queues(pybind11::module_& core);
 void register_threads(pybind11::module_& core);
 void register_futures(pybind11::module_& core);
 void register_native(pybind11::module_& core);
+void register_ipc(pybind11::module_& core);
 
 }  // namespace triga

@@ -27,6 +27,7 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
         "multiprocessing.popen_spawn_posix": "triga._processes.start:patch_popen_spawn",
         "multiprocessing.popen_forkserver": "triga._processes.start:patch_popen_forkserver",
         "multiprocessing.forkserver": "triga._processes.start:patch_forkserver",
+        "multiprocessing.queues": "triga._processes.queues:patch_queues",
         "multiprocessing.pool": "triga._processes.pool:patch_pool",
         "concurrent.futures.process": "triga._processes.executor:patch_process_module",
     },
