@@ -24,10 +24,10 @@ struct module_state {
   loops::state loop;
   transports::state transports;
   streams::state streams;
-  tls::state tls;
   queue_state queues;
   threads_state threads;
   futures_state futures;
+  tls::state tls;
 };
 
 // The definition that PyType_GetModuleByDef() finds the module of a type by.

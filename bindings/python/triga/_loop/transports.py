@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from asyncio import base_events, constants, futures, protocols, selector_events, transports, trsock
+from asyncio import base_events, constants, futures, protocols, selector_events, sslproto, transports, trsock
 from typing import TYPE_CHECKING, Any
 
 from triga import _core
@@ -15,6 +15,7 @@ from triga import _core
 _ATTACHES_ITSELF = sys.version_info >= (3, 13)  # Server._attach() and _detach() take the transport since 3.13
 
 _FlowControlMixin: Any = transports._FlowControlMixin
+_sslproto: Any = sslproto  # its class is looked up at each use: the native one stands there when it is installed
 _set_result: Any = futures._set_result_unless_cancelled  # type: ignore[attr-defined]
 _set_nodelay: Any = base_events._set_nodelay  # type: ignore[attr-defined]
 
@@ -164,3 +165,33 @@ class StreamTransports:
             make: Any = super()._make_socket_transport  # type: ignore[misc]  # BaseSelectorEventLoop's
             return make(sock, protocol, waiter, extra=extra, server=server, **options)
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: Any,
+        protocol: Any,
+        sslcontext: Any,
+        waiter: Any = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+        context: Any = None,
+    ) -> Any:
+        """As asyncio's, which puts TLS on its own socket transport by name."""
+        self._ensure_fd_no_transport(rawsock)  # type: ignore[attr-defined]  # BaseSelectorEventLoop's
+        ssl_protocol = _sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server, context=context)
+        return ssl_protocol._app_transport
