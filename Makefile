@@ -6,6 +6,7 @@
 #   make conformance SUITES="test_queue test_threading" [PYTHON=python3.13]
 #   make stress         what takes longer than CI has: programs killed at a hundred random moments, a million tasks whose
 #                       counts add up (SEED=1 TASKS=1000000); stress-tsan does the latter with the C++ core alone
+#   make test-apps      uvicorn, aiohttp, asyncpg with PostgreSQL and redis-py with Redis on the native loop
 #   make asan, tsan     the C++ tests under the sanitizers
 #   make fuzz [SECONDS=60]   hostile shared memory against its readers, with libFuzzer
 #   make lint, tidy     formatting, ruff, mypy, stubs; clang-tidy
@@ -32,9 +33,9 @@ PY := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: default samples test test-cpp test-python test-all conformance asan tsan fuzz stress stress-tsan lint tidy bench develop venv clean
+.PHONY: default samples test test-cpp test-python test-all test-apps conformance asan tsan fuzz stress stress-tsan lint tidy bench develop venv clean
 default:
-	@sed -n '3,15s/^# *//p' Makefile
+	@sed -n '3,16s/^# *//p' Makefile
 
 venv:
 	@scripts/setup $(PYTHON)
@@ -66,6 +67,10 @@ test-all: test
 stress: venv-test
 	@TRIGA_KILLS=100 $(PY) -m pytest -q tests/python/test_process_parent_killed.py
 	@TRIGA=threads $(PY) -m tests.stress --seed $(SEED) --tasks $(TASKS)
+
+test-apps: venv-apps
+	@scripts/setup $(PYTHON) apps || true  # what is missing is named by the tests that are skipped for it
+	@$(PY) -m pytest -q tests/apps
 
 asan tsan: venv-test
 	@scripts/ctest $@
