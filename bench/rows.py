@@ -196,6 +196,17 @@ def _echo() -> list[Row]:
     return [*rows, Row("echo", "idle", "an idle connection, of 8,000", "echo", LOOPS, (), 2, "uvloop", "bytes", idle)]
 
 
+def _streams() -> list[Row]:
+    """TLS and bulk streams, both ends in one process; rloop has no TLS."""
+    rows: list[tuple[str, str, float]] = [
+        ("tls_echo_1k", "TLS echo, 1 KB there and back", 1.5),
+        ("tls_echo_100k", "TLS echo, 100 KB there and back", 1.5),
+        ("tls_bulk", "a MiB through TLS streams", 1.5),
+        ("bulk_stream", "a MiB through streams", 1.3),
+    ]
+    return [Row("streams", name, title, "tls", LOOPS, (), goal, "uvloop", "us") for name, title, goal in rows]
+
+
 def _programs() -> list[Row]:
     """Programs of pysamples/ from their start to their end, the interpreter's own included."""
     programs = {
@@ -212,5 +223,5 @@ def _echo_floor(echo: Echo) -> tuple[Floor, ...]:
     return (Floor("a C server on epoll", ("echo_server", *load)),)
 
 
-ROWS: tuple[Row, ...] = (*_threads(), *_files(), *_pool(), *_processes(), *_loop(), *_echo(), *_programs())
+ROWS: tuple[Row, ...] = (*_threads(), *_files(), *_pool(), *_processes(), *_loop(), *_echo(), *_streams(), *_programs())
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in ROWS))

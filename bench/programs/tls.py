@@ -1,0 +1,138 @@
+"""TLS and bulk streams on the arm's loop, both ends in one process: ``tls.py SCENARIO SCALE ARM``."""
+
+import asyncio
+import ssl
+import subprocess
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+from meter import main, table
+
+
+def contexts(folder):
+    """A server's context and a client's that trusts it."""
+    key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, key)
+    return server, ssl.create_default_context(cafile=str(certificate))
+
+
+class Echo(asyncio.Protocol):
+    """Writes what it receives."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+
+class Pinger(asyncio.Protocol):
+    """Sends a message, and another when it has come back whole."""
+
+    def __init__(self, size, count):
+        self.message = b"x" * size
+        self.missing, self.left = size, count
+        self.done = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.write(self.message)
+
+    def data_received(self, data):
+        self.missing -= len(data)
+        if self.missing:
+            return
+        self.left -= 1
+        if self.left:
+            self.missing = len(self.message)
+            self.transport.write(self.message)
+        else:
+            self.done.set_result(None)
+
+
+def on_loop(meter, work):
+    """Runs ``work(contexts)`` on the arm's loop."""
+    factory = None if meter.arm in ("stdlib", "triga") else import_module(meter.arm).new_event_loop
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(work(contexts(folder)))
+
+
+def echo(meter, size, count):
+    """Round trips of one connection."""
+
+    async def work(both):
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Echo, "127.0.0.1", 0, ssl=both[0])
+        address = server.sockets[0].getsockname()
+
+        async def round_trips(number):
+            transport, protocol = await loop.create_connection(
+                lambda: Pinger(size, number), *address, ssl=both[1], server_hostname="localhost"
+            )
+            await protocol.done
+            transport.close()
+
+        await round_trips(max(2, meter.n(count) // 10))
+        with meter(meter.n(count)):
+            await round_trips(meter.n(count))
+        server.close()
+
+    on_loop(meter, work)
+
+
+def bulk(meter, mebibytes, tls):
+    """Sends by a StreamWriter what a StreamReader reads, a mebibyte at a time."""
+
+    async def work(both):
+        pieces = meter.n(mebibytes)
+        got = asyncio.get_running_loop().create_future()
+
+        async def receive(reader, writer):
+            total = 0
+            while data := await reader.read(256 * 1024):
+                total += len(data)
+            got.set_result(total)
+            writer.close()
+
+        server = await asyncio.start_server(receive, "127.0.0.1", 0, ssl=both[0] if tls else None)
+        options = {"ssl": both[1], "server_hostname": "localhost"} if tls else {}
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), **options)
+        piece = b"x" * 2**20
+        with meter(pieces):
+            for _ in range(pieces):
+                writer.write(piece)
+                await writer.drain()
+            writer.close()
+            assert await got == pieces * 2**20
+        server.close()
+
+    on_loop(meter, work)
+
+
+def tls_echo_1k(meter):
+    """1 KB there and back."""
+    echo(meter, 1024, 20_000)
+
+
+def tls_echo_100k(meter):
+    """100 KB there and back."""
+    echo(meter, 102_400, 2_000)
+
+
+def tls_bulk(meter):
+    """A mebibyte through TLS streams."""
+    bulk(meter, 400, tls=True)
+
+
+def bulk_stream(meter):
+    """A mebibyte through streams."""
+    bulk(meter, 2_000, tls=False)
+
+
+if __name__ == "__main__":
+    main(table(tls_echo_1k, tls_echo_100k, tls_bulk, bulk_stream))
