@@ -6,7 +6,8 @@
 #   make conformance SUITES="test_queue test_threading" [PYTHON=python3.13]
 #   make stress         what takes longer than CI has: programs killed at a hundred random moments, a million tasks whose
 #                       counts add up (SEED=1 TASKS=1000000); stress-tsan does the latter with the C++ core alone
-#   make test-apps      uvicorn, aiohttp, asyncpg with PostgreSQL and redis-py with Redis on the native loop
+#   make test-apps      uvicorn, aiohttp, asyncpg with PostgreSQL and redis-py with Redis on the native loop; anyio and
+#                       pytest-asyncio choosing it
 #   make asan, tsan     the C++ tests under the sanitizers
 #   make fuzz [SECONDS=60]   hostile shared memory against its readers, with libFuzzer
 #   make lint, tidy     formatting, ruff, mypy, stubs; clang-tidy

@@ -207,6 +207,16 @@ def _streams() -> list[Row]:
     return [Row("streams", name, title, "tls", LOOPS, (), goal, "uvloop", "us") for name, title, goal in rows]
 
 
+def _aio() -> list[Row]:
+    """Files from asyncio: triga.aio, aiofiles, and a thread of the default executor (the standard library's arm)."""
+    titles = {
+        "read_small": "whole files of 4 KiB, one after the other",
+        "read_small_at_once": "whole files of 4 KiB, 50 at a time, each",
+        "read_large": "whole files of 8 MiB",
+    }
+    return [Row("aio", name, title, "aio_files", peers=("aiofiles",)) for name, title in titles.items()]
+
+
 def _programs() -> list[Row]:
     """Programs of pysamples/ from their start to their end, the interpreter's own included."""
     programs = {
@@ -223,5 +233,8 @@ def _echo_floor(echo: Echo) -> tuple[Floor, ...]:
     return (Floor("a C server on epoll", ("echo_server", *load)),)
 
 
-ROWS: tuple[Row, ...] = (*_threads(), *_files(), *_pool(), *_processes(), *_loop(), *_echo(), *_streams(), *_programs())
+ROWS: tuple[Row, ...] = (
+    *(*_threads(), *_files(), *_pool(), *_processes()),
+    *(*_loop(), *_echo(), *_streams(), *_aio(), *_programs()),
+)
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in ROWS))

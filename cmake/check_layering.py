@@ -28,6 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "io": SYNC | {"io"},
     "loop": LOOP,
     "net": LOOP | {"net"},
+    "aio": LOOP | {"exec", "aio"},
     "proc": LOOP | {"shm", "proc"},
     "embed": SYNC | {"exec", "embed"},
 }

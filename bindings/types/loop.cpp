@@ -11,6 +11,7 @@
 #include "bindings/module_state.h"
 #include "bindings/register.h"
 #include "bindings/types/asyncio_calls.h"
+#include "bindings/types/file_queue.h"
 #include "bindings/types/future_link.h"
 
 namespace triga::loops {
@@ -171,6 +172,7 @@ void register_loop(pybind11::module_& core) {
   types.base = loops::make_base(core.ptr());
   if (!types.base) throw pybind11::error_already_set();
   make_future_link_type(core.ptr());
+  add_file_queue_type(core.ptr());
   core.attr("LoopBase") = pybind11::reinterpret_borrow<pybind11::object>(types.base.get());
   // The module is the function's owner and cannot be captured: a reference from it to itself would never go.
   PyObject* module = core.ptr();

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <vector>
 
 namespace triga::io {
 namespace {
@@ -127,6 +128,16 @@ uring::~uring() {
   }
   if (rings_ != nullptr) munmap(rings_, rings_size_);
   if (entries_ != nullptr) munmap(entries_, entries_size_);
+}
+
+bool uring::supports(std::uint8_t operation) const {
+  constexpr unsigned most = 256;
+  // The structure ends in an array of as many entries as are asked for.
+  std::vector<std::uint64_t> room((sizeof(io_uring_probe) + most * sizeof(io_uring_probe_op)) /
+                                  sizeof(std::uint64_t));
+  auto* const probe = reinterpret_cast<io_uring_probe*>(room.data());
+  if (syscall(SYS_io_uring_register, number_, IORING_REGISTER_PROBE, probe, most) < 0) return false;
+  return operation <= probe->last_op && (probe->ops[operation].flags & IO_URING_OP_SUPPORTED) != 0;
 }
 
 io_uring_sqe* uring::try_entry() noexcept {

@@ -40,6 +40,9 @@ class uring {
   // To be watched for completions (readable); -1 for a ring without a descriptor.
   [[nodiscard]] int fd() const noexcept { return descriptor_.get(); }
 
+  // Does the kernel know the operation? Never before Linux 5.6, which cannot tell.
+  [[nodiscard]] bool supports(std::uint8_t operation) const;
+
   // The next entry to fill in, zeroed. Null: submit() first. What was prepared and not submitted goes along
   // with the next submit().
   [[nodiscard]] io_uring_sqe* try_entry() noexcept;

@@ -25,6 +25,18 @@ void event_loop::post_from_any_thread(ready_task& task) {
   wake();
 }
 
+void event_loop::forget(ready_task& task) {
+  static struct final : ready_task {
+    void run() override {}
+  } nothing;
+  for (std::size_t at = 0; at < ready_.size(); ++at) {
+    if (native_of(ready_[at]) == &task) ready_[at] = tagged(nothing);
+  }
+  std::erase(turn_end_, &task);
+  const std::lock_guard lock(inbox_mutex_);
+  std::erase(inbox_, &task);
+}
+
 void event_loop::wake() noexcept {
   attention now = attention_.load(std::memory_order_relaxed);
   // Release: what was queued before is seen by the loop that sees the call. Fails if the loop went to sleep

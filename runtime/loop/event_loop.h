@@ -77,14 +77,15 @@ class event_loop {
   void call_soon(void* callback) { ready_.push({.target = callback}); }
   void call_soon(const foreign_callback& callback) { ready_.push(callback); }
   // Queues native work, in one order with the foreign callbacks. Same rules.
-  void post(ready_task& task) {
-    ready_.push({.target = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(&task) | native_tag)});
-  }
+  void post(ready_task& task) { ready_.push(tagged(task)); }
   // Queues native work to run once this turn's callbacks have run, before the loop polls again. Loop's thread
   // only.
   void post_to_turn_end(ready_task& task) { turn_end_.push_back(&task); }
   // Queues native work from any thread, without the client's lock.
   void post_from_any_thread(ready_task& task);
+  // Takes native work out of every queue, for an owner that goes before the loop. Looks at all that is
+  // queued.
+  void forget(ready_task& task);
   // Brings the loop back if it waits. Any thread.
   void wake() noexcept;
 
@@ -122,6 +123,9 @@ class event_loop {
  private:
   static constexpr std::uintptr_t native_tag = 1;
 
+  static foreign_callback tagged(ready_task& task) noexcept {
+    return {.target = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(&task) | native_tag)};
+  }
   // The native task of an item, or null if it is foreign.
   static ready_task* native_of(const foreign_callback& item) noexcept {
     const auto tagged = reinterpret_cast<std::uintptr_t>(item.target);

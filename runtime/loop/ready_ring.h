@@ -27,6 +27,7 @@ class ready_ring {
   [[nodiscard]] const Item& operator[](std::size_t at) const noexcept {
     return items_[(head_ + at) & (capacity_ - 1)];
   }
+  [[nodiscard]] Item& operator[](std::size_t at) noexcept { return items_[(head_ + at) & (capacity_ - 1)]; }
 
  private:
   void grow() {

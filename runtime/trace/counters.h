@@ -48,6 +48,8 @@ enum class counter : std::size_t {
   items_expanded,     // buffers that native tasks decompressed
   tasks_expired,      // tasks whose deadline passed while they waited for a worker
   workers_left_idle,  // workers of a pool that ended because they had no task for too long
+  file_operations,    // operations of triga.aio that io_uring did
+  threaded_file_ops,  // those that threads did, where there is no io_uring
   count_              // how many there are
 };
 
@@ -72,7 +74,8 @@ inline constexpr std::array<std::string_view, counter_count> counter_names = {
     "native_ranges",     "files_read",
     "items_hashed",      "items_compressed",
     "items_expanded",    "tasks_expired",
-    "workers_left_idle"};
+    "workers_left_idle", "file_operations",
+    "threaded_file_ops"};
 
 using counter_values = std::array<std::uint64_t, counter_count>;
 

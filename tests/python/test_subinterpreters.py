@@ -45,3 +45,32 @@ def test_installation_is_per_interpreter() -> None:
         main="import triga; triga.install(loop=False)",
     )
     assert (done.stdout, done.stderr) == ("[]\nended\n", "")
+
+
+def test_a_loop_there_has_timers_sockets_executors_and_files() -> None:
+    done = isolated(
+        """
+        import asyncio, triga
+        from triga import aio
+
+        async def echo(reader, writer):
+            writer.write(await reader.readline())
+            await writer.drain()
+            writer.close()
+
+        async def main():
+            server = await asyncio.start_server(echo, "127.0.0.1", 0)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"line\\n")
+            assert await reader.readline() == b"line\\n"
+            writer.close()
+            server.close()
+            await asyncio.sleep(0.001)
+            assert await asyncio.get_running_loop().run_in_executor(None, pow, 2, 5) == 32
+            assert (await aio.read_file("/proc/self/status")).startswith(b"Name:")
+
+        triga.run(main())
+        print(triga.stats()["timers_fired"] > 0, flush=True)
+        """,
+    )
+    assert (done.stdout, done.stderr) == ("True\nended\n", "")

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+    from triga import aio
     from triga._loop.run import new_event_loop, run
     from triga._native.loops import Cancellation, parallel_for
     from triga._native.signatures import native_function
@@ -24,6 +25,7 @@ __all__ = [
     "ProcessPoolExecutor",
     "ThreadPoolExecutor",
     "__version__",
+    "aio",
     "install",
     "installed",
     "installed_parts",
@@ -43,6 +45,7 @@ _LAZY = {
     "Pool": "triga._processes.pool",
     "ProcessPoolExecutor": "triga._processes.executor",
     "ThreadPoolExecutor": "triga._threads.executor",
+    "aio": "triga.aio",
     "native_function": "triga._native.signatures",
     "new_event_loop": "triga._loop.run",
     "parallel_for": "triga._native.loops",
@@ -55,7 +58,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    module = import_module(_LAZY[name])
+    value = globals()[name] = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
     return value
 
 

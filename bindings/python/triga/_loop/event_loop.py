@@ -60,6 +60,13 @@ class EventLoop(_core.LoopBase, StreamTransports, StockEventLoop):  # type: igno
         self._ready = ReadyQueue(self)
         self._scheduled = Timers(self)
         self._streams: set[Any] = set()
+        self._file_queue: tuple[int, Any] = (0, None)  # triga.aio's and the process it is of, made at its first use
+
+    def close(self) -> None:
+        """As asyncio's own. Operations on files that are under way are cancelled, or waited for."""
+        if not self.is_running() and self._file_queue[1] is not None:
+            self._file_queue[1].close()
+        super().close()
 
     def _make_self_pipe(self) -> None:
         """Makes the socket pair that C signal handlers write to; other threads wake the loop by an eventfd."""
