@@ -30,8 +30,10 @@ constexpr unsigned most_entries_of_a_page = 32;
 // Tells threads apart for ever, unlike their ids.
 std::uint64_t this_thread() noexcept {
   static std::atomic<std::uint64_t> last{0};
-  thread_local const std::uint64_t mine =
-      last.fetch_add(1, std::memory_order_relaxed) + 1;  // relaxed: a number
+  // Asked on every busy turn. Initial-exec: one instruction in place of a call; glibc has room for as much in
+  // libraries that are loaded late.
+  [[gnu::tls_model("initial-exec")]] static thread_local std::uint64_t mine = 0;
+  if (mine == 0) mine = last.fetch_add(1, std::memory_order_relaxed) + 1;  // relaxed: a number
   return mine;
 }
 
