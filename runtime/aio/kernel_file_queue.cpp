@@ -92,6 +92,7 @@ class kernel_file_queue final : public file_queue, private io::watcher, private 
   [[nodiscard]] bool is_of_parent() const noexcept { return fork_generation_ != fork_generation(); }
   io_uring_sqe* next_entry() noexcept;
   void submit();
+  void post();
   void reap();
   void done(file_operation& operation, std::int64_t result);
 
@@ -136,24 +137,30 @@ void kernel_file_queue::cancel(file_operation& operation) {
   submit();
 }
 
-// What the kernel does not take now goes along with the next submission, at the latest that of the next turn.
 void kernel_file_queue::submit() {
   const bool taken = ring_->submit();
-  // Done within the submission: told in the next turn, so that a task that reads what is cached yields to
-  // others.
-  if (posted_ || (taken && !ring_->has_completions())) return;
-  posted_ = true;
+  // What was done within the submission is told in the next turn, so that a task that reads what is cached
+  // yields to others. What the kernel did not take is tried again there.
+  if (!taken || ring_->has_completions()) post();
+}
+
+void kernel_file_queue::post() {
+  if (std::exchange(posted_, true)) return;
   loop_.post(*this);
 }
 
 void kernel_file_queue::reap() {
   if (is_of_parent()) return;
-  if (ring_->has_prepared()) submit();
-  ring_->reap([this](std::uint64_t who, int result) {
-    if (who == 0) return;  // a cancellation's own
-    auto& operation = *reinterpret_cast<file_operation*>(who);
-    done(operation, needs_system_call(operation, result) ? perform(operation) : result);
-  });
+  do {
+    // Also has the kernel bring what there was no room for in the completion queue.
+    ring_->submit();
+    ring_->reap([this](std::uint64_t who, int result) {
+      if (who == 0) return;  // a cancellation's own
+      auto& operation = *reinterpret_cast<file_operation*>(who);
+      done(operation, needs_system_call(operation, result) ? perform(operation) : result);
+    });
+  } while (ring_->has_completions());
+  if (ring_->has_prepared()) post();
 }
 
 void kernel_file_queue::done(file_operation& operation, std::int64_t result) {
@@ -164,12 +171,13 @@ void kernel_file_queue::done(file_operation& operation, std::int64_t result) {
 
 kernel_file_queue::~kernel_file_queue() {
   loop_.poller().remove(ring_->fd());
-  loop_.forget(*this);
-  if (is_of_parent()) return;
-  for (file_operation* each : std::unordered_set(pending_)) cancel(*each);
-  while (!pending_.empty() && ring_->submit(1)) {
-    ring_->reap([this](std::uint64_t who, int) { pending_.erase(reinterpret_cast<file_operation*>(who)); });
+  if (!is_of_parent()) {
+    for (file_operation* each : std::unordered_set(pending_)) cancel(*each);
+    while (!pending_.empty() && ring_->submit(1)) {
+      ring_->reap([this](std::uint64_t who, int) { pending_.erase(reinterpret_cast<file_operation*>(who)); });
+    }
   }
+  loop_.forget(*this);  // last: the cancellations were posted, too
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "runtime/aio/file_queue.h"
+#include "runtime/base/fork_generation.h"
 #include "runtime/exec/cached_pool.h"
 #include "runtime/trace/counters.h"
 
@@ -32,7 +33,9 @@ class threaded_file_queue final : public file_queue {
 
   loop::event_loop& loop_;
   std::unordered_map<file_operation*, std::unique_ptr<errand>> pending_;
-  exec::cached_pool pool_{{.max_workers = most_threads}};
+  std::unique_ptr<exec::cached_pool> pool_ =
+      std::make_unique<exec::cached_pool>(exec::thread_pool::options{.max_workers = most_threads});
+  const std::uint32_t fork_generation_ = fork_generation();
 };
 
 // One operation on its way through a thread of the pool and back to the loop.
@@ -77,7 +80,7 @@ void threaded_file_queue::start(file_operation& operation) {
   loop_.expect_delivery();
   trace::count(trace::counter::threaded_file_ops);
   try {
-    if (pool_.submit(made)) return;
+    if (pool_->submit(made)) return;
     made.result = -ESHUTDOWN;
   } catch (const std::system_error& error) {
     made.result = -error.code().value();
@@ -88,12 +91,16 @@ void threaded_file_queue::start(file_operation& operation) {
 void threaded_file_queue::cancel(file_operation& operation) {
   const auto found = pending_.find(&operation);
   // One that a thread has begun cannot be stopped.
-  if (found != pending_.end() && pool_.pool().take_back(*found->second)) loop_.post(found->second->back);
+  if (found != pending_.end() && pool_->pool().take_back(*found->second)) loop_.post(found->second->back);
 }
 
 threaded_file_queue::~threaded_file_queue() {
-  static_cast<void>(pool_.take_all());
-  pool_.shut_down();
+  if (fork_generation_ == fork_generation()) {
+    static_cast<void>(pool_->take_all());
+    pool_->shut_down();
+  } else {
+    static_cast<void>(pool_.release());  // would wait for threads that only the parent has
+  }
   for (const auto& [operation, each] : pending_) loop_.forget(each->back);
 }
 
