@@ -25,10 +25,16 @@ void event_loop::post_from_any_thread(ready_task& task) {
   wake();
 }
 
+namespace {
+
+struct no_work final : ready_task {
+  void run() override {}
+};
+
+}  // namespace
+
 void event_loop::forget(ready_task& task) {
-  static struct final : ready_task {
-    void run() override {}
-  } nothing;
+  static no_work nothing;
   for (std::size_t at = 0; at < ready_.size(); ++at) {
     if (native_of(ready_[at]) == &task) ready_[at] = tagged(nothing);
   }

@@ -33,6 +33,7 @@ class TextFile(File):
         self._bytes = binary
         self._text = ""  # decoded, and used up to _used
         self._used = 0
+        self._skip = 0  # characters that the next ones decoded begin with, and that were used before a seek()
         # Where the bytes of _text begin, the decoder's state there, and the bytes: for tell().
         self._origin: tuple[int, Any, bytes] | None = None
         if binary._position > 0:
@@ -62,7 +63,13 @@ class TextFile(File):
         else:
             self._origin = (position, state, data)
             self._text, self._used = rest + more, 0
+        self._skip_used()
         return bool(data)
+
+    def _skip_used(self) -> None:
+        skipped = min(self._skip, len(self._text) - self._used)
+        self._skip -= skipped
+        self._used += skipped
 
     def _take(self, count: int) -> str:
         taken = self._text[self._used : self._used + count]
@@ -109,6 +116,7 @@ class TextFile(File):
             if size is None or size < 0:
                 data = await self._bytes.read()
                 self._text += self._decoder.decode(data, final=True)
+                self._skip_used()
                 return self._take(len(self._text))
             while len(self._text) - self._used < size and await self._fill():
                 pass
@@ -160,24 +168,25 @@ class TextFile(File):
 
     def _tell(self) -> int:
         if self._origin is None:
-            return self._bytes._position | self._decoder.getstate()[1] << 64
+            return self._bytes._position | self._decoder.getstate()[1] << 64 | self._skip << 192
         start, state, data = self._origin
-        self._decoder_at_end = self._decoder.getstate()
-        # The shortest beginning of the bytes that gives the characters used, with nothing left in the decoder.
+        at_end = self._decoder.getstate()
+        # The last place before what is used where the decoder holds no part of a character.
         self._decoder.setstate(state)
-        count, position, flags = 0, start, state[1]
+        count, position, flags, skip = 0, start, state[1], self._used
         for at, byte in enumerate(data, 1):
             count += len(self._decoder.decode(bytes((byte,))))
             held, now = self._decoder.getstate()
             if not held and count <= self._used:
-                position, flags = start + at, now
+                position, flags, skip = start + at, now, self._used - count
             if count > self._used:
                 break
-        self._decoder.setstate(self._decoder_at_end)
-        return position | flags << 64
+        self._decoder.setstate(at_end)
+        return position | flags << 64 | skip << 192
 
     def _go_to(self, cookie: int) -> None:
-        position, flags = cookie & (1 << 64) - 1, cookie >> 64
+        position, flags = cookie & (1 << 64) - 1, cookie >> 64 & (1 << 64) - 1
+        self._skip = cookie >> 192
         self._bytes._move_to(position)
         self._text, self._used, self._origin = "", 0, None
         if cookie == 0:
