@@ -43,6 +43,7 @@ class EventLoop(_core.LoopBase, StreamTransports, StockEventLoop):  # type: igno
     _ssock: Any
     _csock: Any
     _thread_id: Any
+    _default_executor: Any
 
     def __new__(cls, selector: Any = None) -> Any:
         """A loop; one of asyncio's own if a selector is given, as that is what a selector is for."""

@@ -22,10 +22,11 @@ def file_queue() -> Any:
             f"{type(loop).__module__}.{type(loop).__qualname__}; "
             "run the program with `python -m triga`, or the coroutine with triga.run()"
         )
-    pid, queue = loop._file_queue
+    of_triga: Any = loop
+    pid, queue = of_triga._file_queue
     if pid != os.getpid():  # not made yet, or by the parent of this process, whose operations are its own
         queue = _core.FileQueue(loop)
-        loop._file_queue = (os.getpid(), queue)
+        of_triga._file_queue = (os.getpid(), queue)
     return queue
 
 

@@ -168,7 +168,8 @@ class TextFile(File):
 
     def _tell(self) -> int:
         if self._origin is None:
-            return self._bytes._position | self._decoder.getstate()[1] << 64 | self._skip << 192
+            cookie: int = self._bytes._position | self._decoder.getstate()[1] << 64 | self._skip << 192
+            return cookie
         start, state, data = self._origin
         at_end = self._decoder.getstate()
         # The last place before what is used where the decoder holds no part of a character.
@@ -182,7 +183,8 @@ class TextFile(File):
             if count > self._used:
                 break
         self._decoder.setstate(at_end)
-        return position | flags << 64 | skip << 192
+        cookie = position | flags << 64 | skip << 192
+        return cookie
 
     def _go_to(self, cookie: int) -> None:
         position, flags = cookie & (1 << 64) - 1, cookie >> 64 & (1 << 64) - 1
