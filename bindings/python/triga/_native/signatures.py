@@ -9,6 +9,7 @@ points to, empty for ``void``.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 from triga import _core
 
@@ -64,7 +65,7 @@ def _refuse(name: str, why: str) -> TypeError:
 
 
 def _of_ctypes(function: Any, keep: Any = None) -> _core.NativeFunction:
-    import ctypes
+    ctypes: Any = import_module("ctypes")
 
     name = getattr(function, "__name__", type(function).__name__)
     if not isinstance(name, str):  # a prototype's instances have it from their class
@@ -89,7 +90,7 @@ def _of_ctypes(function: Any, keep: Any = None) -> _core.NativeFunction:
 
 
 def _ctypes_type(name: str, kind: Any) -> NativeType:
-    import ctypes
+    ctypes: Any = import_module("ctypes")
 
     shown = getattr(kind, "__name__", repr(kind))
     if not isinstance(kind, type):
@@ -100,7 +101,7 @@ def _ctypes_type(name: str, kind: Any) -> NativeType:
         return (shown, "P", "", False)
     if not issubclass(kind, ctypes._SimpleCData):
         raise _refuse(name, f"it takes or returns {shown} by value; use a pointer to it")
-    letter: str = kind._type_  # type: ignore[assignment]
+    letter: str = kind._type_
     if letter == "P":
         return (shown, "P", "", True)
     if letter == "z":
@@ -110,11 +111,11 @@ def _ctypes_type(name: str, kind: Any) -> NativeType:
 
 def _ctypes_element(kind: Any) -> str:
     """The letter of what a pointer points to; empty where elements are not checked: structures, pointers."""
-    import ctypes
+    ctypes: Any = import_module("ctypes")
 
     if kind is None or not issubclass(kind, ctypes._SimpleCData) or kind._type_ in "PzZOug":
         return ""
-    return _letter("", "", kind._type_, ctypes.sizeof(kind))  # type: ignore[arg-type]
+    return _letter("", "", kind._type_, ctypes.sizeof(kind))
 
 
 def _letter(name: str, shown: str, letter: str, size: int) -> str:
@@ -132,7 +133,7 @@ def _letter(name: str, shown: str, letter: str, size: int) -> str:
 
 
 def _of_cffi(function: Any) -> _core.NativeFunction:
-    import _cffi_backend
+    _cffi_backend: Any = import_module("_cffi_backend")
 
     if not isinstance(function, _cffi_backend._CDataBase):
         raise TypeError(
