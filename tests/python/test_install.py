@@ -116,3 +116,12 @@ def test_the_way_in_of_python_3_15_is_the_same_everywhere(monkeypatch: pytest.Mo
     monkeypatch.delenv("TRIGA")
     _triga_start.activate()
     assert triga.installed_parts() == frozenset()
+
+
+@pytest.mark.parametrize("first", ["sys", "triga._processes.worker", "triga; triga.Pool"])
+def test_a_module_that_two_parts_patch_is_patched_by_both(first: str) -> None:
+    """Each part has a finder. One that passed over the other's left its patch out; and ours can be imported first."""
+    text = f"import {first}; import multiprocessing.pool as m"
+    text += "; print(*[each.__init__.__globals__['__name__'] for each in (m.Pool, m.ThreadPool)])"
+    done = python("-c", text, TRIGA="1")
+    assert (done.stdout, done.stderr) == ("triga._processes.pool triga._threads.thread_pool\n", "")

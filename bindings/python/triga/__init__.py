@@ -51,6 +51,8 @@ _LAZY = {
     "parallel_for": "triga._native.loops",
     "run": "triga._loop.run",
 }
+# What they stand for, where patching that imports the same module of ours: it has to be there first.
+_STANDARD = {"Pool": "multiprocessing.pool"}
 
 
 def __getattr__(name: str) -> object:
@@ -58,6 +60,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _STANDARD:
+        import_module(_STANDARD[name])
     module = import_module(_LAZY[name])
     value = globals()[name] = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
     return value

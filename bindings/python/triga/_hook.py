@@ -54,9 +54,9 @@ class PatchingFinder:
         executed = self._patches.get(name)
         if executed is None:
             return None
-        for finder in sys.meta_path:
-            if finder is self or isinstance(finder, PatchingFinder):
-                continue
+        # Those that come later, which may patch it, too: a module can have patches of several parts.
+        finders = list(sys.meta_path)
+        for finder in finders[finders.index(self) + 1 :] if self in finders else ():
             spec = finder.find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None and hasattr(spec.loader, "exec_module"):

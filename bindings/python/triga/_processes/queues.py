@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from multiprocessing import context, reduction, synchronize, util
+from multiprocessing import context, get_context, reduction, synchronize, util
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -275,7 +275,7 @@ def _make_simple(module: ModuleType) -> type:
         def __getattr__(self, name: str) -> Any:
             # The standard library's Pool, where a subclass has it, holds these while it looks at the ends.
             if name in ("_rlock", "_wlock") and self._side is not None:
-                lock = context.get_context().Lock()  # type: ignore[attr-defined]
+                lock = get_context().Lock()
                 return self.__dict__.setdefault(name, lock)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

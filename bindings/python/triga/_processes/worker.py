@@ -1,9 +1,12 @@
-"""What a pool's worker process runs."""
+"""What a pool's worker process runs.
+
+``multiprocessing.pool`` is imported late: patching it imports this module.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from multiprocessing import pool, util
+from multiprocessing import util
 from typing import Any
 
 from triga import _core
@@ -13,6 +16,8 @@ from triga._processes.pickling import make_pickler
 
 def with_traceback(error: BaseException) -> Any:
     """The exception, with its traceback as text, which arrives as its ``__cause__``."""
+    from multiprocessing import pool
+
     return pool.ExceptionWithTraceback(error, error.__traceback__)  # type: ignore[attr-defined]
 
 
@@ -23,6 +28,8 @@ def without_traceback(error: BaseException) -> Any:
 
 def unsendable(error: BaseException, value: Any) -> Any:
     """What stands for a value that cannot be pickled or sent."""
+    from multiprocessing import pool
+
     return pool.MaybeEncodingError(error, value)  # type: ignore[attr-defined]
 
 
