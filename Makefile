@@ -68,6 +68,7 @@ test-all: test
 stress: venv-test
 	@TRIGA_KILLS=100 $(PY) -m pytest -q tests/python/test_process_parent_killed.py
 	@TRIGA=threads $(PY) -m tests.stress --seed $(SEED) --tasks $(TASKS)
+	@$(PY) -m pytest -q tests/stress
 
 test-apps: venv-apps
 	@scripts/setup $(PYTHON) apps || true  # what is missing is named by the tests that are skipped for it

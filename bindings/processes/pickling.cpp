@@ -52,11 +52,11 @@ decoder::decoder()
     : loads_(pybind11::module_::import("pickle").attr("loads")),
       shared_buffer_type_(core_attribute("SharedBuffer")) {}
 
-pybind11::object decoder::decode(proc::message& from) const {
-  using pybind11::reinterpret_steal;
-  auto body = [&] {
-    const py::gil_release
-        released;  // the message is the caller's own, and mapping it touches no Python object
+proc::byte_span body_of(proc::message& from) {
+  if (!from.body_in_slab()) return *from.body();
+  const auto body = [&] {
+    // Safe: the message is the caller's own, and mapping it touches no Python object.
+    const py::gil_release released;
     return from.body();
   }();
   if (!body) {
@@ -64,13 +64,24 @@ pybind11::object decoder::decode(proc::message& from) const {
     PyErr_SetFromErrno(PyExc_OSError);
     throw pybind11::error_already_set();
   }
-  const auto view = pybind11::memoryview::from_memory(static_cast<const void*>(body->data()),
-                                                      static_cast<pybind11::ssize_t>(body->size()));
-  if (from.buffers.empty()) return loads_(view);
+  return *body;
+}
+
+pybind11::object decoder::decode(proc::message& from) const { return decode(body_of(from), from.buffers); }
+
+pybind11::object decoder::decode(proc::byte_span pickle) const {
+  return loads_(pybind11::memoryview::from_memory(static_cast<const void*>(pickle.data()),
+                                                  static_cast<pybind11::ssize_t>(pickle.size())));
+}
+
+pybind11::object decoder::decode(proc::byte_span pickle, std::vector<shm::block>& blocks) const {
+  if (blocks.empty()) return decode(pickle);
+  const auto view = pybind11::memoryview::from_memory(static_cast<const void*>(pickle.data()),
+                                                      static_cast<pybind11::ssize_t>(pickle.size()));
   pybind11::list buffers;
-  for (shm::block& each : from.buffers) {
+  for (shm::block& each : blocks) {
     auto* const type = reinterpret_cast<PyTypeObject*>(shared_buffer_type_.ptr());
-    auto buffer = reinterpret_steal<pybind11::object>(make_buffer(type, std::move(each)));
+    auto buffer = pybind11::reinterpret_steal<pybind11::object>(make_buffer(type, std::move(each)));
     if (!buffer) throw pybind11::error_already_set();
     buffers.append(buffer);
   }

@@ -49,6 +49,9 @@ class encoders {
   std::vector<idle_pickler> idle_;  // guarded by the GIL
 };
 
+// The body of a message that another process sent; throws OSError if the machine has no memory to map it.
+proc::byte_span body_of(proc::message& from);
+
 // Unpickles what another process sent.
 class decoder {
  public:
@@ -56,6 +59,9 @@ class decoder {
   // Throws error_already_set with what unpickling raised, OSError if the machine has no memory to map the
   // message.
   [[nodiscard]] pybind11::object decode(proc::message& from) const;
+  [[nodiscard]] pybind11::object decode(proc::byte_span pickle) const;
+  // The buffers leave their message.
+  [[nodiscard]] pybind11::object decode(proc::byte_span pickle, std::vector<shm::block>& buffers) const;
 
  private:
   pybind11::object loads_;

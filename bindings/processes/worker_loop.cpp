@@ -2,8 +2,15 @@
 #include "bindings/processes/worker_loop.h"
 
 #include <cerrno>
+#include <optional>
 #include <stdexcept>
+#include <vector>
 
+#include "bindings/processes/answers.h"
+#include "bindings/processes/call_decoder.h"
+#include "bindings/processes/call_encoder.h"
+#include "bindings/processes/plain_value.h"
+#include "bindings/processes/task_meter.h"
 #include "bindings/py/gil.h"
 #include "runtime/trace/counters.h"
 
@@ -12,13 +19,34 @@ namespace {
 
 namespace pb = pybind11;
 
+// How many tasks in a row are taken and answered with the GIL held: letting go of it and taking it back costs
+// as much as a small task, but a worker's other threads are to run too.
+constexpr unsigned tasks_a_turn = 16;
+
+class turns {
+ public:
+  // Whether this time others are to have the GIL.
+  bool is_over() noexcept { return ++count_ % tasks_a_turn == 0; }
+
+ private:
+  unsigned count_ = 0;
+};
+
+proc::worker_link::received take_task(proc::worker_link& link, proc::message& task) {
+  const py::gil_release released;  // the link is this thread's own; a message is bytes
+  return link.receive(task);
+}
+
+proc::worker_link::received take_task(proc::worker_link& link, proc::message& task, turns& turn) {
+  if (!turn.is_over()) {
+    if (const auto got = link.try_receive(task)) return *got;
+  }
+  return take_task(link, task);
+}
+
 // False when there is nothing more to do.
-bool next_task(proc::worker_link& link, proc::message& task) {
-  for (;;) {
-    const auto got = [&] {
-      const py::gil_release released;  // the link is this thread's own; a message is bytes
-      return link.receive(task);
-    }();
+bool next_task(proc::worker_link& link, proc::message& task, turns& turn) {
+  for (auto got = take_task(link, task, turn);; got = take_task(link, task)) {
     switch (got) {
       case proc::worker_link::received::task:
         return true;
@@ -47,12 +75,11 @@ pb::object mapped(const pb::handle& function, const pb::handle& items, bool unpa
   return results;
 }
 
-pb::object run(task_tag tag, const pb::tuple& task) {
-  if (tag != task_tag::call) return mapped(task[0], task[1], tag == task_tag::starmap);
-  const pb::tuple arguments(task[1]);
-  const pb::object keywords = task[2];
-  PyObject* const result = PyObject_Call(pb::object(task[0]).ptr(), arguments.ptr(),
-                                         keywords.is_none() ? nullptr : pb::dict(keywords).ptr());
+pb::object run(task_tag tag, const call_decoder::call& task) {
+  if (tag != task_tag::call) return mapped(task.function, task.rest, tag == task_tag::starmap);
+  const pb::tuple arguments(task.rest);
+  PyObject* const result = PyObject_Call(task.function.ptr(), arguments.ptr(),
+                                         task.keywords.is_none() ? nullptr : pb::dict(task.keywords).ptr());
   if (result == nullptr) throw pb::error_already_set();
   return pb::reinterpret_steal<pb::object>(result);
 }
@@ -70,45 +97,77 @@ pb::object caught(pb::error_already_set& error, worker_kind kind) {
   return value;
 }
 
-answer run_and_catch(const decoder& decode, proc::message& task, worker_kind kind,
+answer run_and_catch(call_decoder& decode, proc::message& task, worker_kind kind,
                      const pb::object& wrap_error) {
   bool unpickled = false;
   try {
-    pb::object call = decode.decode(task);
+    const call_decoder::call call = decode.decode(task);
     unpickled = true;
-    return {proc::value_tag, run(task_tag{task.tag}, std::move(call))};
+    return {proc::value_tag, run(task_tag(task.tag & task_tag_mask), call)};
   } catch (pb::error_already_set& error) {
     if (kind == worker_kind::executor && !unpickled) throw;
     return {proc::error_tag, wrap_error(caught(error, kind))};
   }
 }
 
-// False when the parent is gone.
-bool send(proc::worker_link& link, const encoders::encoded& ready, std::uint64_t sequence,
-          std::uint16_t tag) {
-  int error = 0;
-  const proc::content what = ready.content();
-  const auto how = [&] {
-    const py::gil_release released;  // `ready` keeps the memory alive, and nobody else has it
-    return link.send(what, sequence, tag, error);
-  }();
-  if (how == proc::worker_link::sent::no_memory) {
-    errno = error;
-    PyErr_SetFromErrno(PyExc_OSError);
-    throw pb::error_already_set();
-  }
-  if (how == proc::worker_link::sent::corrupt)
-    throw std::runtime_error("the pool's channel to this worker is damaged");
-  return how == proc::worker_link::sent::done;
-}
+// What goes back to the parent, and the memory that answers are written in.
+class answering {
+ public:
+  answering(proc::worker_link& link, const pb::object& make_pickler) : link_(link), encode_(make_pickler) {}
 
-bool send_answer(proc::worker_link& link, encoders& encode, std::uint64_t sequence, const answer& given,
-                 worker_kind kind, const pb::object& wrap_unsendable) {
+  // False when there is nobody to answer.
+  bool send(std::uint64_t sequence, std::uint16_t tag, const pb::object& value,
+            const std::optional<task_usage>& usage) {
+    buffer_.clear();
+    if (usage) {
+      tag |= answer_flag::measured;
+      const auto bytes = std::as_bytes(std::span<const task_usage, 1>(&*usage, 1));
+      buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+    }
+    if (append_plain(buffer_, value.ptr())) return send_plain(sequence, tag | answer_flag::plain);
+    const auto ready = encode_.encode(value);
+    const proc::content given = ready.content();
+    std::vector<proc::byte_span> body{buffer_};
+    body.insert(body.end(), given.body.begin(), given.body.end());
+    return send_content({.body = body, .buffers = given.buffers}, sequence, tag);
+  }
+
+ private:
+  bool send_plain(std::uint64_t sequence, std::uint16_t tag) {
+    const proc::byte_span body(buffer_);
+    const auto how = link_.try_send(body, sequence, tag);
+    if (how == proc::worker_link::sent::done) return true;
+    return send_content({.body = {&body, 1}, .buffers = {}}, sequence, tag);
+  }
+  bool send_content(const proc::content& what, std::uint64_t sequence, std::uint16_t tag) {
+    int error = 0;
+    const auto how = [&] {
+      const py::gil_release released;  // the caller keeps the memory alive, and nobody else has it
+      return link_.send(what, sequence, tag, error);
+    }();
+    if (how == proc::worker_link::sent::no_memory) {
+      errno = error;
+      PyErr_SetFromErrno(PyExc_OSError);
+      throw pb::error_already_set();
+    }
+    if (how == proc::worker_link::sent::corrupt)
+      throw std::runtime_error("the pool's channel to this worker is damaged");
+    return how == proc::worker_link::sent::done;
+  }
+
+  proc::worker_link& link_;
+  encoders encode_;
+  std::vector<std::byte> buffer_;
+};
+
+bool send_answer(answering& out, std::uint64_t sequence, const answer& given,
+                 const std::optional<task_usage>& usage, worker_kind kind,
+                 const pb::object& wrap_unsendable) {
   try {
-    return send(link, encode.encode(given.value), sequence, given.tag);
+    return out.send(sequence, given.tag, given.value, usage);
   } catch (pb::error_already_set& error) {
     const pb::object wrapped = wrap_unsendable(caught(error, kind), given.value);
-    return send(link, encode.encode(wrapped), sequence, proc::error_tag);
+    return out.send(sequence, proc::error_tag, wrapped, usage);
   }
 }
 
@@ -116,16 +175,21 @@ bool send_answer(proc::worker_link& link, encoders& encode, std::uint64_t sequen
 
 void run_worker(proc::worker_link& link, worker_kind kind, std::uint64_t most, const pb::object& make_pickler,
                 const pb::object& wrap_error, const pb::object& wrap_unsendable) {
-  encoders encode(make_pickler);
-  const decoder decode;
-  if (!send(link, encode.encode(pb::none()), 0, proc::ready_tag)) return;
+  answering out(link, make_pickler);
+  call_decoder decode;
+  turns turn;
+  if (!out.send(0, proc::ready_tag, pb::none(), {})) return;
   for (std::uint64_t done = 0; most == 0 || done < most; ++done) {
     proc::message task;
-    if (!next_task(link, task)) return;
+    if (!next_task(link, task, turn)) return;
+    std::optional<task_meter> meter;
+    if ((task.tag & call_flag::measured) != 0) meter.emplace();
     const std::uint64_t sequence = task.sequence;
     const answer given = run_and_catch(decode, task, kind, wrap_error);
     trace::count(trace::counter::process_tasks_run);
-    if (!send_answer(link, encode, sequence, given, kind, wrap_unsendable)) return;
+    std::optional<task_usage> usage;
+    if (meter) usage = meter->read();
+    if (!send_answer(out, sequence, given, usage, kind, wrap_unsendable)) return;
   }
 }
 

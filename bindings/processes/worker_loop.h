@@ -11,12 +11,15 @@
 
 namespace triga {
 
-// What a task's message asks for; its content is the pickle of the tuple named.
+// What a task's message asks for: the low bits of its tag, which call_flag has others of; its content is the
+// tuple named, in the form that call_encoder gives it.
 enum class task_tag : std::uint16_t {
   call = 1,    // (function, arguments, keywords): function(*arguments, **keywords)
   map = 2,     // (function, items): [function(item) for item in items]
   starmap = 3  // (function, items): [function(*item) for item in items]
 };
+
+inline constexpr std::uint16_t task_tag_mask = 0x000F;
 
 // What ends a worker, in which the standard library's two pools differ.
 enum class worker_kind {

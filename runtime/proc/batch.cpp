@@ -14,13 +14,18 @@ delivery batch::deliver(std::uint64_t index, outcome&& end) {
   ++arrived_;
   if (order_ == order::one_by_one) arrivals_.push_back(index);
   const bool complete_now = complete_locked();
-  return {.wake = complete_now || order_ == order::one_by_one, .notice = complete_now && notify_};
+  return {.wake = complete_now || order_ == order::one_by_one, .notice = complete_now ? token_ : 0};
 }
 
 bool batch::expect(std::uint64_t count) {
   const std::lock_guard lock(mutex_);
   expected_ = count;
   return complete_locked();
+}
+
+void batch::notify(std::uint64_t token) {
+  const std::lock_guard lock(mutex_);
+  token_ = token;
 }
 
 bool batch::complete() const {
@@ -66,15 +71,12 @@ std::optional<std::uint64_t> batch::arrival(std::uint64_t position) const {
 delivery arrivals::deliver(std::uint64_t index, outcome&& end) {
   const std::lock_guard lock(mutex_);
   arrived_.push_back({index, std::move(end)});
-  return {.wake = false, .notice = true};
+  return {.wake = false, .notice = token_};
 }
 
-std::optional<arrivals::arrival> arrivals::take() {
+std::deque<arrivals::arrival> arrivals::take_all() {
   const std::lock_guard lock(mutex_);
-  if (arrived_.empty()) return std::nullopt;
-  std::optional<arrival> next(std::move(arrived_.front()));
-  arrived_.pop_front();
-  return next;
+  return std::exchange(arrived_, {});
 }
 
 }  // namespace triga::proc

@@ -22,13 +22,18 @@ class batch : public receiver {
     whole,      // only the complete batch matters
     one_by_one  // outcomes are wanted as they come
   };
-  // `notify`: the collecting thread is told the token when the batch is complete.
-  batch(std::uint64_t expected, order wanted, bool notify)
-      : expected_(expected), order_(wanted), notify_(notify) {}
+  // The collecting thread is told `token` when the batch is complete, if it is not 0.
+  batch(std::uint64_t expected, order wanted, std::uint64_t token)
+      : expected_(expected),
+        order_(wanted),
+        token_(token),
+        prompt_(wanted == order::one_by_one || token != 0) {}
 
   delivery deliver(std::uint64_t index, outcome&& end) override;
-  [[nodiscard]] bool prompt() const noexcept override { return order_ == order::one_by_one || notify_; }
+  [[nodiscard]] bool prompt() const noexcept override { return prompt_; }
 
+  // From now on the collecting thread is told this token when the batch becomes complete.
+  void notify(std::uint64_t token);
   // How many there will be, once that is known; it may complete the batch (the return value).
   bool expect(std::uint64_t count);
 
@@ -54,24 +59,29 @@ class batch : public receiver {
   std::optional<std::uint64_t> first_failure_;
   std::uint64_t expected_;
   const order order_;
-  const bool notify_;
+  std::uint64_t token_;
+  const bool prompt_;
 };
 
 // The outcomes of tasks that have nothing to do with each other, for one thread that attends to them as they
 // come.
 class arrivals : public receiver {
  public:
+  // The collecting thread is told `token` when one has come.
+  explicit arrivals(std::uint64_t token) : token_(token) {}
+
   delivery deliver(std::uint64_t index, outcome&& end) override;
   struct arrival {
     std::uint64_t index;
     outcome end;
   };
-  // The next in order of arrival; nullopt if none has come.
-  std::optional<arrival> take();
+  // All that have come, in order of arrival.
+  std::deque<arrival> take_all();
 
  private:
   std::mutex mutex_;  // guards all below
   std::deque<arrival> arrived_;
+  const std::uint64_t token_;
 };
 
 }  // namespace triga::proc

@@ -19,16 +19,19 @@ namespace triga::proc {
 
 using byte_span = std::span<const std::byte>;
 
-// Whether a task in the ring may still be taken back. The parent offers; the worker takes before it runs, the
-// parent revokes before it gives the task to another worker: one compare-and-swap decides between them.
-enum class claim : std::uint32_t { none, offered, taken, revoked };
+// Whether a task in the ring may still be taken back, or given up. The parent offers; the worker takes before
+// it runs, the parent revokes before it gives the task to another worker: one compare-and-swap decides
+// between them. The same way the worker answers, or the parent condemns the task that runs, before it kills
+// the worker: so no kill hits the next task.
+enum class claim : std::uint32_t { none, offered, taken, revoked, answered, condemned };
 
 inline constexpr std::size_t claim_slots = 1024;
 
 struct channel_header {
   std::uint64_t magic;
   std::uint64_t ring_capacity;
-  std::atomic<std::uint32_t> stop;  // set by the parent: finish what the ring holds, then exit
+  std::atomic<std::uint32_t> stop;       // set by the parent: finish what the ring holds, then exit
+  std::atomic<std::int64_t> busy_since;  // by the monotonic clock; set by the worker as it takes a timed task
   alignas(64) std::array<std::atomic<std::uint32_t>, claim_slots> claims;
 };
 
@@ -100,6 +103,8 @@ class message {
   [[nodiscard]] int read_body(std::span<std::byte> into) const noexcept;
   // What of it lies beside the ring.
   [[nodiscard]] std::uint64_t block_bytes() const noexcept;
+  // Whether body() has to map it, which takes a system call and can fail.
+  [[nodiscard]] bool body_in_slab() const noexcept { return body_block_.has_value(); }
 
  private:
   std::vector<std::byte> raw_;

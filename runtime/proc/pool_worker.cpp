@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/proc/pool_worker.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <csignal>
 
 #include "runtime/trace/counters.h"
 
@@ -10,15 +15,11 @@ namespace {
 
 constexpr std::uint32_t value_of(claim state) noexcept { return static_cast<std::uint32_t>(state); }
 
-}  // namespace
-
-void pool_task::keep(const content& what) {
-  body.clear();
-  body.reserve(what.body_size());
-  for (const byte_span& piece : what.body) body.insert(body.end(), piece.begin(), piece.end());
-  buffers.clear();
-  for (const byte_span& buffer : what.buffers) buffers.emplace_back(buffer.begin(), buffer.end());
+std::uint16_t tag_of(const pool_task& task) noexcept {
+  return task.terms.time_limit.count() != 0 ? task.terms.tag | timed_flag : task.terms.tag;
 }
+
+}  // namespace
 
 pool_worker::pool_worker(std::uint64_t id, std::size_t ring_capacity, std::uint64_t quota)
     : id_(id), slab_(task_slab_begin, task_slab_end), quota_(quota) {
@@ -41,34 +42,48 @@ std::uint64_t pool_worker::unsettled() const noexcept {
 }
 
 bool pool_worker::accepts(std::size_t depth) const noexcept {
-  if (dead || corrupt || sending || !process || quota_ == 0) return false;
+  if (dead || corrupt || sending || !process || quota_ == 0 || why != end_reason::its_own) return false;
   if (in_flight_.size() >= depth) return false;
   // An idle worker may use every claim slot, a busy one half: what is taken back from it leaves used slots
   // behind.
   return unsettled() < (in_flight_.empty() ? claim_slots : claim_slots / 2);
 }
 
-bool pool_worker::offer(pool_task& task, const content& what, std::size_t inline_limit) {
-  auto ready = stage(task, what, inline_limit);
-  return ready && post(task, *ready);
+bool pool_worker::offer(task_pointer& task) {
+  if (unsettled() == 0) settled_sequence_ = next_sequence_ - 1;
+  task->sequence = next_sequence_;
+  const message_header header{next_sequence_, tag_of(*task), 0, 0};
+  const std::array<byte_span, 2> pieces{std::as_bytes(std::span<const message_header, 1>(&header, 1)),
+                                        task->body};
+  // Relaxed: the ring's head, stored after, publishes it.
+  memory_.claim_of(task->sequence).store(value_of(claim::offered), std::memory_order_relaxed);
+  if (tasks_.try_write(pieces) != shm::ring_status::done) return false;
+  posted(std::move(task));
+  return true;
 }
 
 result<envelope> pool_worker::stage(pool_task& task, const content& what, std::size_t inline_limit) {
   task.sequence = next_sequence_;
-  return envelope::stage(what, task.sequence, task.tag, inline_limit, slab_, *home_);
+  return envelope::stage(what, task.sequence, tag_of(task), inline_limit, slab_, *home_);
 }
 
-bool pool_worker::post(pool_task& task, const envelope& ready) {
+bool pool_worker::post(task_pointer& task, const envelope& ready) {
   if (unsettled() == 0) settled_sequence_ = next_sequence_ - 1;
-  // Relaxed: the ring's head, stored after, publishes it.
-  memory_.claim_of(task.sequence).store(value_of(claim::offered), std::memory_order_relaxed);
+  memory_.claim_of(task->sequence)
+      .store(value_of(claim::offered), std::memory_order_relaxed);  // as in offer()
   if (ready.write(tasks_) != shm::ring_status::done) return false;
+  if (!ready.blocks().empty())
+    staged_.emplace_back(task->sequence, std::vector(ready.blocks().begin(), ready.blocks().end()));
+  posted(std::move(task));
+  return true;
+}
+
+void pool_worker::posted(task_pointer task) {
   ++next_sequence_;
   --quota_;
   trace::count(trace::counter::messages_sent);
-  trace::count(trace::counter::message_bytes, task.size);
-  if (!ready.blocks().empty())
-    staged_.emplace_back(task.sequence, std::vector(ready.blocks().begin(), ready.blocks().end()));
+  trace::count(trace::counter::message_bytes, task->size);
+  task->worker = this;
   in_flight_.push_back(std::move(task));
   if (tasks_.take_parked_reader() != 0) {
     trace::count(trace::counter::wakes);
@@ -76,34 +91,50 @@ bool pool_worker::post(pool_task& task, const envelope& ready) {
   } else {
     trace::count(trace::counter::wakes_saved);
   }
-  return true;
 }
 
 bool pool_worker::is_taken(const pool_task& task) const noexcept {
   return memory_.claim_of(task.sequence).load(std::memory_order_seq_cst) != value_of(claim::offered);
 }
 
-bool pool_worker::take_back(pool_task& task) {
-  return !in_flight_.empty() && take_back(in_flight_.back().to.get(), in_flight_.back().index, task);
-}
-
-bool pool_worker::take_back(const receiver* to, std::uint64_t index, pool_task& task) {
-  const auto found = std::find_if(in_flight_.rbegin(), in_flight_.rend(), [&](const pool_task& each) {
-    return each.to.get() == to && each.index == index;
-  });
-  if (found == in_flight_.rend()) return false;
+task_pointer pool_worker::take_back(pool_task& task) {
   auto offered = value_of(claim::offered);
   // seq_cst: decides against the worker's take; see claim.
-  if (!memory_.claim_of(found->sequence)
+  if (!memory_.claim_of(task.sequence)
            .compare_exchange_strong(offered, value_of(claim::revoked), std::memory_order_seq_cst)) {
+    return nullptr;
+  }
+  task_pointer taken = in_flight_.remove(task);
+  taken->worker = nullptr;
+  ++quota_;
+  if (taken->large) {
+    if (!taken->whole) recover(*taken);
+    std::erase_if(staged_, [&](const auto& each) { return each.first == taken->sequence; });
+  }
+  return taken;
+}
+
+bool pool_worker::condemn(const pool_task& task, end_reason reason) noexcept {
+  auto taken = value_of(claim::taken);
+  // seq_cst: decides against the worker's answer; see claim.
+  if (!memory_.claim_of(task.sequence)
+           .compare_exchange_strong(taken, value_of(claim::condemned), std::memory_order_seq_cst)) {
     return false;
   }
-  task = std::move(*found);
-  in_flight_.erase(std::next(found).base());
-  ++quota_;
-  if (task.large) recover(task);
-  std::erase_if(staged_, [&](const auto& each) { return each.first == task.sequence; });
+  kill(reason);
   return true;
+}
+
+void pool_worker::kill(end_reason reason) noexcept {
+  if (why == end_reason::its_own) why = reason;
+  if (process) ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+}
+
+time_point pool_worker::expiry_of(const pool_task& task, time_point now) const noexcept {
+  if (!is_taken(task)) return now + task.terms.time_limit;
+  // Relaxed: the claim, loaded with more, was stored after it.
+  const nanoseconds since(memory_.header().busy_since.load(std::memory_order_relaxed));
+  return std::min(time_point(since), now) + task.terms.time_limit;
 }
 
 shm::ring_status pool_worker::next(message& received) {
@@ -117,14 +148,21 @@ shm::ring_status pool_worker::next(message& received) {
   return status;
 }
 
-bool pool_worker::finish(std::uint64_t sequence, pool_task& task) {
-  if (in_flight_.empty() || in_flight_.front().sequence != sequence || !is_taken(in_flight_.front()))
-    return false;
-  task = std::move(in_flight_.front());
-  in_flight_.pop_front();
+task_pointer pool_worker::finish(std::uint64_t sequence) {
+  if (in_flight_.empty() || in_flight_.front()->sequence != sequence || !is_taken(*in_flight_.front()))
+    return nullptr;
   settled_sequence_ = sequence;
-  if (task.large) std::erase_if(staged_, [&](const auto& each) { return each.first == sequence; });
-  return true;
+  if (in_flight_.front()->large)
+    std::erase_if(staged_, [&](const auto& each) { return each.first == sequence; });
+  return in_flight_.pop_front();
+}
+
+task_pointer pool_worker::salvage() {
+  task_pointer task = in_flight_.pop_front();
+  if (task == nullptr) return nullptr;
+  task->worker = nullptr;
+  if (task->large && !task->whole && !is_taken(*task)) recover(*task);
+  return task;
 }
 
 void pool_worker::recover(pool_task& task) const {
@@ -137,13 +175,13 @@ void pool_worker::recover(pool_task& task) const {
     // task.
     if (home_->read_at(where.offset, bytes) != 0) bytes.clear();
     home_->discard(where.offset, where.length);
-    // A body that was small enough for the ring was kept in the task.
     if (task.body.empty()) {
       task.body = std::move(bytes);
     } else {
       task.buffers.push_back(std::move(bytes));
     }
   }
+  task.whole = true;
 }
 
 void pool_worker::ask_to_stop() const noexcept {

@@ -4,32 +4,17 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <vector>
 
 #include "runtime/base/unique_fd.h"
 #include "runtime/proc/channel.h"
 #include "runtime/proc/outcome.h"
+#include "runtime/proc/pool_task.h"
 #include "runtime/proc/worker_link.h"
 #include "runtime/shm/doorbell.h"
 
 namespace triga::proc {
-
-// A task that the pool keeps until its outcome is known: also while it lies in a worker's ring, as it may
-// have to go to another worker.
-struct pool_task {
-  std::shared_ptr<receiver> to;
-  std::uint64_t index = 0;
-  std::uint16_t tag = 0;
-  std::vector<std::byte> body;                  // empty while it lies in a worker's slab
-  std::vector<std::vector<std::byte>> buffers;  // the same
-  std::size_t size = 0;
-  bool large = false;
-  std::uint64_t sequence = 0;  // in the worker's ring
-
-  void keep(const content& what);
-};
 
 // The parent's end of one worker's channel. Guarded by the pool's lock, but for the envelope that is being
 // staged.
@@ -46,40 +31,54 @@ class pool_worker {
   [[nodiscard]] bool is_done() const noexcept { return quota_ == 0 && in_flight_.empty(); }
   [[nodiscard]] std::size_t load() const noexcept { return in_flight_.size(); }
 
-  // Puts the task in the ring; false if there is no room, or the ring is corrupt. The worker is woken.
-  bool offer(pool_task& task, const content& what, std::size_t inline_limit);
+  // Puts a task that is kept whole in the ring; false, and the task stays the caller's, if there is no room
+  // or the ring is corrupt. The worker is woken.
+  bool offer(task_pointer& task);
   // The same in two steps for a large one, so that the copying happens outside the pool's lock.
   result<envelope> stage(pool_task& task, const content& what, std::size_t inline_limit);
-  bool post(pool_task& task, const envelope& ready);
+  bool post(task_pointer& task, const envelope& ready);
 
-  // Takes back the last task offered, if the worker has not taken it; false if it has, or there is none.
-  bool take_back(pool_task& task);
-  // The same for a certain task.
-  bool take_back(const receiver* to, std::uint64_t index, pool_task& task);
+  // Takes back the last task offered; nullptr if the worker has taken it, or there is none.
+  task_pointer take_back() { return in_flight_.empty() ? nullptr : take_back(*in_flight_.back()); }
+  // The same for a certain task, which is in flight here.
+  task_pointer take_back(pool_task& task);
   [[nodiscard]] bool is_taken(const pool_task& task) const noexcept;
+  // Decides that this worker will not answer the task that it runs, and kills it; false if it has answered,
+  // or has not begun.
+  bool condemn(const pool_task& task, end_reason why) noexcept;
+  // When the task in flight has run for its time limit, as far as can be told now.
+  [[nodiscard]] time_point expiry_of(const pool_task& task, time_point now) const noexcept;
+  // Has the process killed; its death is reported like any other, and its tasks with it.
+  void kill(end_reason why) noexcept;
 
   // The next message from the worker: would_block if there is none.
   shm::ring_status next(message& received);
-  // Removes the task that an answer with this sequence number ends; false if there is no such task.
-  bool finish(std::uint64_t sequence, pool_task& task);
+  // Removes the task that an answer with this sequence number ends; nullptr if there is no such task.
+  task_pointer finish(std::uint64_t sequence);
 
-  // Reads the content of a task, sent through the slab and never taken, back into the task.
-  void recover(pool_task& task) const;
+  // Removes the first task in flight, when the worker is dead: its content, sent through the slab and never
+  // taken, is read back.
+  task_pointer salvage();
+  // The same for a task that will not run again.
+  task_pointer give_up() noexcept { return in_flight_.pop_front(); }
 
   void ring() const noexcept { bell_.ring(); }
   void ask_to_stop() const noexcept;
   shm::ring_reader& results() noexcept { return results_; }
-  std::deque<pool_task>& in_flight() noexcept { return in_flight_; }
+  const task_list& in_flight() const noexcept { return in_flight_; }
 
   pid_t pid = 0;
   unique_fd process;     // empty until started
   bool up = false;       // it said that its start is complete
   bool sending = false;  // an envelope is being staged outside the lock
   bool dead = false;
-  bool corrupt = false;
+  bool corrupt = false;  // what it sends is believed no more
+  end_reason why = end_reason::its_own;
 
  private:
   [[nodiscard]] std::uint64_t unsettled() const noexcept;
+  void posted(task_pointer task);
+  void recover(pool_task& task) const;
 
   std::uint64_t id_;
   std::shared_ptr<const shm::segment> home_;
@@ -88,7 +87,7 @@ class pool_worker {
   shm::ring_reader results_;
   shm::slab_writer slab_;
   shm::doorbell bell_;
-  std::deque<pool_task> in_flight_;
+  task_list in_flight_;
   std::uint64_t quota_;  // tasks that it may still be given
   std::uint64_t next_sequence_ = 1;
   std::uint64_t settled_sequence_ = 0;  // the worker is past this one

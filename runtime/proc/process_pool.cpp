@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: MIT
 // process_pool: the workers' life, and the end of it all. Who gets which task is in process_pool_tasks.cpp,
-// what comes back in process_pool_results.cpp, waiting in process_pool_wait.cpp.
+// what becomes of it in process_pool_results.cpp, waiting in process_pool_wait.cpp.
 #include "runtime/proc/process_pool.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <csignal>
+#include <utility>
 
 #include "runtime/proc/parked.h"
 #include "runtime/trace/counters.h"
@@ -59,10 +56,9 @@ void process_pool::discard_worker(std::uint64_t id) {
   std::erase_if(workers_, [&](const auto& each) { return each->id() == id; });
 }
 
-void process_pool::kill(pool_worker& worker) noexcept {
-  // Its death is reported like any other, and its tasks with it.
+void process_pool::damaged(pool_worker& worker) noexcept {
   worker.corrupt = true;
-  if (worker.process) ::syscall(SYS_pidfd_send_signal, worker.process.get(), SIGKILL, nullptr, 0);
+  worker.kill(end_reason::damage);
 }
 
 void process_pool::bury(const std::vector<std::uint64_t>& keys) {
@@ -71,43 +67,64 @@ void process_pool::bury(const std::vector<std::uint64_t>& keys) {
   }
 }
 
+departure process_pool::departure_of(const pool_worker& worker) {
+  departure left;
+  left.worker = worker.id();
+  left.pid = worker.pid;
+  left.was_ready = worker.up;
+  left.was_done = worker.is_done();
+  left.why = worker.why;
+  if (worker.process) left.status = peek_exit(worker.process);
+  return left;
+}
+
 void process_pool::bury(const worker_pointer& worker) {
   bool changed = drain_worker(*worker);  // what it sent before it died is valid
-  departure left;
-  left.worker = worker->id();
-  left.pid = worker->pid;
-  left.was_ready = worker->up;
-  left.was_done = worker->is_done();
-  left.was_corrupt = worker->corrupt;
+  const departure left = departure_of(*worker);
   if (worker->process) {
-    left.status = peek_exit(worker->process);
     leader_place_.forget(worker->process);
     collector_place_.forget(worker->process);
   }
   worker->dead = true;
   std::erase(workers_, worker);
-  const bool held_work = std::any_of(worker->in_flight().begin(), worker->in_flight().end(),
-                                     [&](const auto& task) { return worker->is_taken(task); });
+  const pool_task* const first = worker->in_flight().front();
+  const bool held_work = first != nullptr && worker->is_taken(*first);
   if (held_work || left.status.signalled) trace::count(trace::counter::processes_died);
   if (!worker->up) ++failed_starts_;
   departed_.push_back(left);
-  std::deque<pool_task> orphans;
-  for (auto& task : worker->in_flight()) {
-    if (worker->is_taken(task)) {
-      outcome end;
-      end.what = outcome::kind::lost;
-      end.worker = left;
-      changed |= deliver(task, std::move(end));
+  task_list orphans;
+  while (task_pointer task = worker->salvage()) {
+    if (worker->is_taken(*task)) {
+      changed |= end_taken(std::move(task), left, orphans);
     } else {
-      if (task.large) worker->recover(task);
-      backlog_bytes_ += task.size;
       orphans.push_back(std::move(task));
     }
   }
-  worker->in_flight().clear();
-  backlog_.insert(backlog_.begin(), std::move_iterator(orphans.begin()), std::move_iterator(orphans.end()));
+  while (!orphans.empty()) put_first(orphans.remove(*orphans.back()));
   if (changed) wake_waiters();
-  if (serving_) collector_place_.bell().ring();
+  wake_collector();
+}
+
+// What becomes of the task that a dead worker had taken. True if something became ready.
+bool process_pool::end_taken(task_pointer task, const departure& left, task_list& again) {
+  outcome end;
+  end.worker = left;
+  switch (left.why) {
+    case end_reason::timeout:
+      end.what = outcome::kind::timed_out;
+      break;
+    case end_reason::cancelling:
+      end.what = outcome::kind::cancelled;
+      break;
+    default:
+      if (task->terms.retries != 0 && task->whole) {
+        --task->terms.retries;
+        again.push_back(std::move(task));
+        return false;
+      }
+      end.what = outcome::kind::lost;
+  }
+  return deliver(*task, std::move(end));
 }
 
 void process_pool::finish() {
@@ -128,20 +145,19 @@ void process_pool::stop_workers() {
 
 void process_pool::abandon_tasks(const departure* because) {
   const std::lock_guard lock(mutex_);
-  std::deque<pool_task> all = std::exchange(backlog_, {});
+  task_list all(std::move(backlog_));
   backlog_bytes_ = 0;
   for (const auto& worker : workers_) {
-    for (auto& task : worker->in_flight()) all.push_back(std::move(task));
-    worker->in_flight().clear();
+    while (task_pointer task = worker->give_up()) all.push_back(std::move(task));
     worker->corrupt = true;  // an answer to any of them would be to nobody's question
   }
-  for (auto& task : all) {
+  while (const task_pointer task = all.pop_front()) {
     outcome end;
     if (because != nullptr) {
       end.what = outcome::kind::lost;
       end.worker = *because;
     }
-    deliver(task, std::move(end));
+    deliver(*task, std::move(end));
   }
   wake_waiters();
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -33,7 +32,9 @@ struct pool_options {
 // while nobody leads, and is not disturbed while somebody does: the workers' rings say which of the two bells
 // is to be rung.
 //
-// A worker that dies fails the task that it had taken; what lay untaken in its ring goes to other workers.
+// A worker that dies fails the task that it had taken, or begins it again elsewhere if its terms allow that;
+// what lay untaken in its ring goes to other workers. A task that runs can be ended too, by the death of its
+// worker: when its time is over, or when it is cancelled by force.
 // Somebody has to replace it: wait() and serve() return `repairs` to one thread, which calls take_departed()
 // and starts workers.
 //
@@ -63,7 +64,8 @@ class process_pool {
   void discard_worker(std::uint64_t id);
 
   // Hands a task over; `what` is copied before it returns. The outcome goes to `to`.
-  void submit(const content& what, std::shared_ptr<receiver> to, std::uint64_t index, std::uint16_t tag);
+  void submit(const content& what, std::shared_ptr<receiver> to, std::uint64_t index,
+              const task_terms& terms);
 
   // An outcome that never was a task: the caller knows why. The receiver gets `cancelled`.
   void conclude(receiver& to, std::uint64_t index);
@@ -89,11 +91,14 @@ class process_pool {
   std::vector<std::uint64_t> take_notices();
 
   // Takes a task back: true, with outcome `cancelled`, if no worker has taken it.
-  bool cancel(const receiver* to, std::uint64_t index);
+  bool cancel(receiver& to, std::uint64_t index);
+  // The same for one that runs: its worker is killed, and the outcome comes with its death. False if the task
+  // has ended, or is about to.
+  bool cancel_running(receiver& to, std::uint64_t index);
   // All tasks that no worker has taken; but each worker keeps the one that it is about to begin.
   void cancel_waiting();
   // True if a worker has taken the task.
-  bool is_running(const receiver* to, std::uint64_t index);
+  bool is_running(const receiver& to, std::uint64_t index);
 
   // No more tasks will come: workers exit when all are done. They may also be told to exit now, after what
   // they hold.
@@ -123,23 +128,34 @@ class process_pool {
   [[nodiscard]] std::size_t inline_limit() const noexcept { return options_.ring_capacity / 4; }
   worker_pointer find(std::uint64_t id);
   worker_pointer choose(bool large);
-  bool give(lock_type& lock, pool_task& task, const content& what);
-  bool send_large(lock_type& lock, const worker_pointer& worker, pool_task& task, const content& what);
-  bool send_small(const worker_pointer& worker, pool_task& task);
+  bool give(lock_type& lock, task_pointer& task, const content& what);
+  bool send_large(lock_type& lock, const worker_pointer& worker, task_pointer& task, const content& what);
+  void unsendable(pool_task& task, int error);
+  void reckon_with_limit() noexcept;
+  void put_off(task_pointer task);
+  void put_first(task_pointer task);
+  task_pointer take_waiting(pool_task& task);
   bool dispatch(lock_type& lock);
+  bool dispatch_large(lock_type& lock, task_pointer& task);
   void balance();
   bool steal_for(pool_worker& idle);
+  void end_cancelled(pool_task& task);
 
   void drain(lock_type& lock);
   bool drain_worker(pool_worker& worker);
   bool accept(pool_worker& worker, message&& received);
   bool deliver(pool_task& task, outcome&& end);
   bool deliver_to(receiver& to, std::uint64_t index, outcome&& end);
+  void damaged(pool_worker& worker) noexcept;
   void bury(const std::vector<std::uint64_t>& keys);
   void bury(const worker_pointer& worker);
-  void kill(pool_worker& worker) noexcept;
+  departure departure_of(const pool_worker& worker);
+  bool end_taken(task_pointer task, const departure& left, task_list& again);
   void wake_waiters();
+  void wake_collector() noexcept;
   void stop_when_done();
+  time_point next_expiry(time_point now) noexcept;
+  void end_expired() noexcept;
 
   bool any_readable() noexcept;
   void park(std::uint32_t who) noexcept;
@@ -155,10 +171,11 @@ class process_pool {
   supervisor leader_place_;
   supervisor collector_place_;
   std::vector<worker_pointer> workers_;
-  std::deque<pool_task> backlog_;
+  task_list backlog_;
   std::size_t backlog_bytes_ = 0;
   std::size_t outstanding_ = 0;
   std::size_t prompt_outstanding_ = 0;
+  std::size_t timed_outstanding_ = 0;
   std::uint64_t next_id_ = 1;
   std::vector<departure> departed_;
   std::vector<std::uint64_t> notices_;
@@ -167,6 +184,7 @@ class process_pool {
   std::size_t failed_starts_ = 0;
   bool leading_ = false;
   bool serving_ = false;
+  bool collector_asleep_ = false;  // and nobody has rung for it yet
   bool stop_serving_ = false;
   bool repairing_ = false;
   bool finishing_ = false;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // process_pool: what comes back from the workers, and whom it concerns.
+#include <algorithm>
+#include <utility>
+
 #include "runtime/proc/process_pool.h"
 #include "runtime/trace/counters.h"
 
@@ -10,6 +13,7 @@ void process_pool::drain(lock_type& lock) {
   for (std::size_t i = 0; i < workers_.size(); ++i) changed |= drain_worker(*workers_[i]);
   changed |= dispatch(lock);
   balance();
+  end_expired();
   if (changed) wake_waiters();
   stop_when_done();
 }
@@ -31,6 +35,8 @@ void process_pool::wake_waiters() {
 bool process_pool::deliver(pool_task& task, outcome&& end) {
   --outstanding_;
   if (task.to->prompt()) --prompt_outstanding_;
+  if (task.terms.time_limit.count() != 0) --timed_outstanding_;
+  task.to->tasks.erase(task.index);
   return deliver_to(*task.to, task.index, std::move(end));
 }
 
@@ -47,10 +53,10 @@ void process_pool::reconsider() {
 
 bool process_pool::deliver_to(receiver& to, std::uint64_t index, outcome&& end) {
   const delivery told = to.deliver(index, std::move(end));
-  if (told.notice) {
-    if (notices_.empty() || notices_.back() != to.token) notices_.push_back(to.token);
+  if (told.notice != 0) {
+    if (notices_.empty() || notices_.back() != told.notice) notices_.push_back(told.notice);
     // A thread that leads does not attend to notices: the collecting one has to wake up.
-    if (serving_) collector_place_.bell().ring();
+    wake_collector();
   }
   return told.wake;
 }
@@ -63,16 +69,16 @@ bool process_pool::accept(pool_worker& worker, message&& received) {
     failed_starts_ = 0;
     return false;
   }
-  pool_task task;
-  if (!worker.finish(received.sequence, task)) {
-    kill(worker);
+  const task_pointer task = worker.finish(received.sequence);
+  if (task == nullptr) {
+    damaged(worker);
     return false;
   }
   trace::count(trace::counter::process_tasks_run);
   outcome end;
   end.what = outcome::kind::answered;
   end.answer = std::move(received);
-  return deliver(task, std::move(end));
+  return deliver(*task, std::move(end));
 }
 
 bool process_pool::drain_worker(pool_worker& worker) {
@@ -82,7 +88,7 @@ bool process_pool::drain_worker(pool_worker& worker) {
     const shm::ring_status status = worker.next(received);
     if (status == shm::ring_status::would_block) break;
     if (status != shm::ring_status::done) {
-      kill(worker);
+      damaged(worker);
       break;
     }
     changed |= accept(worker, std::move(received));

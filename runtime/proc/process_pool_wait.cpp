@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // process_pool: leading, following, collecting.
 #include <algorithm>
+#include <utility>
 
 #include "runtime/base/scope_exit.h"
 #include "runtime/proc/parked.h"
@@ -99,8 +100,9 @@ process_pool::ended process_pool::lead(lock_type& lock, const condition& ready, 
       continue;
     }
     sleeping_leader_ = &ready;
+    const time_point wake_at = std::min(deadline, next_expiry(monotonic_clock::now()));
     lock.unlock();
-    const supervisor::report seen = leader_place_.wait(deadline);
+    const supervisor::report seen = leader_place_.wait(wake_at);
     lock.lock();
     sleeping_leader_ = nullptr;
     unpark();
@@ -148,11 +150,19 @@ process_pool::ended process_pool::serve() {
       park(parked::collector);
       if (any_readable()) continue;
     }
+    const time_point wake_at = next_expiry(monotonic_clock::now());
+    collector_asleep_ = true;
     lock.unlock();
-    const supervisor::report seen = collector_place_.wait(never);
+    const supervisor::report seen = collector_place_.wait(wake_at);
     lock.lock();
+    collector_asleep_ = false;
     bury(seen.ended);
   }
+}
+
+// Once for all that there is to tell it; an awake one looks before it sleeps.
+void process_pool::wake_collector() noexcept {
+  if (std::exchange(collector_asleep_, false)) collector_place_.bell().ring();
 }
 
 void process_pool::stop_serving() {

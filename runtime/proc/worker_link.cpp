@@ -8,11 +8,18 @@
 #include <system_error>
 #include <utility>
 
+#include "runtime/proc/outcome.h"
 #include "runtime/proc/parked.h"
 #include "runtime/sync/spin.h"
 #include "runtime/trace/counters.h"
 
 namespace triga::proc {
+namespace {
+
+constexpr std::uint32_t value_of(claim state) noexcept { return static_cast<std::uint32_t>(state); }
+
+}  // namespace
+
 worker_link::worker_link(const link_descriptors& given)
     : bell_(unique_fd(given.bell)),
       leader_(unique_fd(given.leader)),
@@ -26,26 +33,35 @@ worker_link::worker_link(const link_descriptors& given)
   slab_ = shm::slab_writer(result_slab_begin, result_slab_end);
 }
 
-worker_link::received worker_link::receive(message& task) {
-  std::vector<std::byte> raw;
+std::optional<worker_link::received> worker_link::try_receive(message& task) {
   for (;;) {
-    const shm::ring_status status = tasks_.try_read(raw);
-    if (status == shm::ring_status::corrupt) return received::corrupt;
-    if (status == shm::ring_status::done) {
-      auto parsed = message::parse(std::move(raw), home_, task_slab_begin, task_slab_end);
-      if (!parsed) return received::corrupt;
-      raw.clear();
-      auto offered = static_cast<std::uint32_t>(claim::offered);
-      // seq_cst: decides against the parent's revoke; see claim.
-      if (!memory_.claim_of(parsed->sequence)
-               .compare_exchange_strong(offered, static_cast<std::uint32_t>(claim::taken),
-                                        std::memory_order_seq_cst)) {
-        continue;  // revoked: it runs elsewhere
-      }
-      trace::count(trace::counter::messages_received);
-      task = std::move(*parsed);
-      return received::task;
+    const shm::ring_status status = tasks_.try_read(raw_);
+    if (status == shm::ring_status::would_block) return std::nullopt;
+    if (status != shm::ring_status::done) return received::corrupt;
+    auto parsed = message::parse(std::move(raw_), home_, task_slab_begin, task_slab_end);
+    raw_.clear();
+    if (!parsed) return received::corrupt;
+    if ((parsed->tag & timed_flag) != 0) {
+      // Relaxed: the claim, taken after, publishes it.
+      memory_.header().busy_since.store(monotonic_clock::now().time_since_epoch().count(),
+                                        std::memory_order_relaxed);
+      parsed->tag &= static_cast<std::uint16_t>(~timed_flag);
     }
+    auto offered = value_of(claim::offered);
+    // seq_cst: decides against the parent's revoke; see claim.
+    if (!memory_.claim_of(parsed->sequence)
+             .compare_exchange_strong(offered, value_of(claim::taken), std::memory_order_seq_cst)) {
+      continue;  // revoked: it runs elsewhere
+    }
+    trace::count(trace::counter::messages_received);
+    task = std::move(*parsed);
+    return received::task;
+  }
+}
+
+worker_link::received worker_link::receive(message& task) {
+  for (;;) {
+    if (const auto got = try_receive(task)) return *got;
     if (unannounced_ != 0) ring_parent();  // what seemed to be more work had been revoked
     // Acquire: what the parent wrote to the ring before `stop` is seen by the look after it.
     if (memory_.header().stop.load(std::memory_order_acquire) != 0 && !tasks_.readable())
@@ -96,8 +112,36 @@ void worker_link::ring_parent() {
   if (taken != 0) (parked::who(taken) == parked::collector ? collector_ : leader_).ring();
 }
 
+bool worker_link::may_answer(std::uint64_t sequence) noexcept {
+  if (sequence == 0) return true;  // not the answer to a task
+  auto taken = value_of(claim::taken);
+  // seq_cst: decides against the parent's condemning; see claim.
+  return memory_.claim_of(sequence).compare_exchange_strong(taken, value_of(claim::answered),
+                                                            std::memory_order_seq_cst) ||
+         taken == value_of(claim::answered);
+}
+
+void worker_link::announce(std::size_t size) {
+  trace::count(trace::counter::messages_sent);
+  trace::count(trace::counter::message_bytes, size);
+  wake_parent();
+}
+
+worker_link::sent worker_link::try_send(byte_span body, std::uint64_t sequence, std::uint16_t tag) {
+  if (!may_answer(sequence)) return sent::condemned;
+  const message_header header{sequence, tag, 0, 0};
+  const std::array<byte_span, 2> pieces{std::as_bytes(std::span<const message_header, 1>(&header, 1)), body};
+  const shm::ring_status status = results_.try_write(pieces);
+  if (status == shm::ring_status::would_block || status == shm::ring_status::too_large)
+    return sent::would_block;
+  if (status != shm::ring_status::done) return sent::corrupt;
+  announce(body.size());
+  return sent::done;
+}
+
 worker_link::sent worker_link::send(const content& what, std::uint64_t sequence, std::uint16_t tag,
                                     int& error) {
+  if (!may_answer(sequence)) return sent::condemned;
   auto ready = envelope::stage(what, sequence, tag, inline_limit(), slab_, *home_);
   if (!ready) {
     error = ready.error();
@@ -113,9 +157,7 @@ worker_link::sent worker_link::send(const content& what, std::uint64_t sequence,
     }
     if (status == shm::ring_status::done) {
       if (parked_before) results_.park(0);
-      trace::count(trace::counter::messages_sent);
-      trace::count(trace::counter::message_bytes, what.body_size());
-      wake_parent();
+      announce(what.body_size());
       return sent::done;
     }
     if (status != shm::ring_status::would_block) return sent::corrupt;

@@ -35,16 +35,30 @@ class worker_link {
   };
   // Waits for the next task and takes it: from here on the parent cannot give it to another worker.
   received receive(message& task);
+  // Takes a task that is there now; nullopt: none is, and receive() waits.
+  std::optional<received> try_receive(message& task);
 
-  enum class sent { done, parent_died, corrupt, no_memory };
+  enum class sent {
+    done,
+    parent_died,
+    corrupt,
+    no_memory,
+    condemned,   // the parent is about to kill this process rather than take the answer
+    would_block  // from try_send: no room, and nothing was sent
+  };
   // Sends one message, waiting for room where there is none. On no_memory `error` says which errno.
   sent send(const content& what, std::uint64_t sequence, std::uint16_t tag, int& error);
+
+  // The same for a body that fits the ring, without waiting.
+  sent try_send(byte_span body, std::uint64_t sequence, std::uint16_t tag);
 
   // The largest message that travels through the ring itself.
   [[nodiscard]] std::size_t inline_limit() const noexcept { return memory_.capacity / 4; }
   [[nodiscard]] int parent() const noexcept { return parent_.get(); }
 
  private:
+  bool may_answer(std::uint64_t sequence) noexcept;
+  void announce(std::size_t size);
   enum class sleep_end { again, interrupted, parent_died };
   sleep_end sleep() noexcept;
   bool spin_for_task() noexcept;
@@ -53,6 +67,7 @@ class worker_link {
 
   std::shared_ptr<const shm::segment> home_;
   channel_memory memory_;
+  std::vector<std::byte> raw_;  // kept for its memory
   shm::ring_reader tasks_;
   shm::ring_writer results_;
   shm::slab_writer slab_;

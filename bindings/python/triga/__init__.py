@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from triga._loop.run import new_event_loop, run
     from triga._native.loops import Cancellation, parallel_for
     from triga._native.signatures import native_function
+    from triga._processes.errors import TaskTimeoutError, WorkerLostError
     from triga._processes.pool import Pool
 
 __all__ = [
     "Cancellation",
     "Pool",
     "ProcessPoolExecutor",
+    "TaskTimeoutError",
     "ThreadPoolExecutor",
+    "WorkerLostError",
     "__version__",
     "aio",
     "install",
@@ -44,9 +47,11 @@ _LAZY = {
     "Cancellation": "triga._native.loops",
     "Pool": "triga._processes.pool",
     "ProcessPoolExecutor": "triga._processes.executor",
+    "TaskTimeoutError": "triga._processes.errors",
     "ThreadPoolExecutor": "triga._threads.executor",
     "aio": "triga.aio",
     "native_function": "triga._native.signatures",
+    "WorkerLostError": "triga._processes.errors",
     "new_event_loop": "triga._loop.run",
     "parallel_for": "triga._native.loops",
     "run": "triga._loop.run",

@@ -100,8 +100,8 @@ TEST(PoolWaiting, ACollectorThatLookedOutDoesNotParkOverALeaderThatCameMeanwhile
   };
   process_pool pool(options);
   hand_made_worker worker(pool);
-  const auto call = std::make_shared<batch>(1, batch::order::one_by_one, false);
-  pool.submit({}, call, 0, 1);
+  const auto call = std::make_shared<batch>(1, batch::order::one_by_one, 0);
+  pool.submit({}, call, 0, {.tag = 1});
 
   std::thread collector([&] {
     collector_id.store(::gettid());

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from triga import _core
 from triga._processes.errors import WorkerLostError
 from triga._processes.link import Link
-from triga._processes.pickling import make_pickler
+from triga._processes.pickling import make_other_pickler, make_pickler
 
 
 class Notified(Protocol):
@@ -26,13 +26,18 @@ class Notified(Protocol):
     def _notice(self) -> None: ...
 
 
+class _Caller:
+    def __init__(self, notice: Callable[[], None]) -> None:
+        self._notice = notice
+
+
 class Crew:
     """Workers, core, and the one helper thread, which is started when it is first needed."""
 
     def __init__(self, hire: Callable[[], None]) -> None:
         # `hire` brings the number of workers up to what it should be. A bound method of the pool: kept weakly.
         self._hire = weakref.WeakMethod(hire) if hasattr(hire, "__self__") else (lambda: hire)
-        self.core = _core.ProcessPool(make_pickler, len(os.sched_getaffinity(0)) > 1)
+        self.core = _core.ProcessPool(make_pickler, make_other_pickler, len(os.sched_getaffinity(0)) > 1)
         self.processes: list[Any] = []
         self.by_id: dict[int, Any] = {}
         self.exits: dict[int, int | None] = {}  # of workers that are gone
@@ -66,7 +71,7 @@ class Crew:
         """Sees to the workers that have ended: reaps them and has others hired in their place."""
         with self.repairing:
             departed = self.core.take_departed()
-            for identity, _pid, _exitcode, text, _done in departed:
+            for identity, _pid, _exitcode, text, *_ in departed:
                 util.debug("%s", text)
                 process = self.by_id.pop(identity, None)
                 if process is not None:
@@ -120,6 +125,14 @@ class Crew:
         self._next_token += 1
         self.notices[token] = result
         return token
+
+    def tell_when_complete(self, batch: _core.Batch, call: Callable[[], None]) -> None:
+        """Calls ``call()`` in the collecting thread when the batch becomes complete."""
+        token = self._next_token
+        self._next_token += 1
+        self.notices[token] = _Caller(call)
+        batch.notify(token)
+        self.collect_in_background()
 
     def collect_in_background(self) -> None:
         """Sees to it that somebody collects results while nobody waits for them."""

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from multiprocessing import ProcessError
+from typing import Any
+
+
+def describe_task(function: Any) -> str:
+    """A task's name for an error message."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    return f"{module}.{name}" if module and name else repr(function)
 
 
 class WorkerLostError(ProcessError):
@@ -26,5 +33,38 @@ class WorkerLostError(ProcessError):
         return type(self), (self.args[0], self.pid, self.exitcode, self.task)
 
 
+class TaskTimeoutError(TimeoutError):
+    """The task ran longer than its ``timeout``; the worker process that ran it was killed and replaced.
+
+    Attributes:
+        pid: the worker's process id.
+        task: what ran, as text.
+    """
+
+    def __init__(self, message: str, pid: int | None = None, task: str = "") -> None:
+        super().__init__(message)
+        self.pid = pid
+        self.task = task
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.args[0], self.pid, self.task)
+
+
 class PoolEndedError(ProcessError):
     """The pool was terminated before the task had ended."""
+
+
+def timed_out(departure: tuple[Any, ...], task: str) -> TaskTimeoutError:
+    """The error of a task whose worker was killed because the task took too long."""
+    _identity, pid, *_ = departure
+    return TaskTimeoutError(f"{task} ran longer than its timeout; worker process {pid} was killed", pid, task)
+
+
+def lost(departure: tuple[Any, ...], exitcode: int | None, task: str) -> WorkerLostError:
+    """The error of a task whose worker died; ``exitcode`` where the departure does not know it."""
+    _identity, pid, known, text, *_ = departure
+    if known is None:
+        text += f" with exit code {exitcode}"
+    else:
+        exitcode = known
+    return WorkerLostError(f"{text} while it ran {task}", pid, exitcode, task)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 import threading
 import weakref
 from concurrent.futures import _base
-from functools import partial
 from multiprocessing import get_context, util
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 from triga._install import installed_parts
-from triga._mapping import results_of
 from triga._patch import native_class
 from triga._processes.future import NativeFuture, StockFuture
-from triga._processes.staff import Staff
+from triga._processes.limits import check_memory_limit
+from triga._processes.options import Options, map_through
+from triga._processes.staff import Plan, Staff
+from triga._processes.terms import PLAIN, Terms, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +30,27 @@ _processors: Callable[[], int | None] = getattr(os, "process_cpu_count", os.cpu_
 _BROKEN = "A child process terminated abruptly, the process pool is not usable anymore"
 _BROKEN_IN_CHILD = "the process pool belongs to the process that this one was forked from"
 _LOST = "A process in the process pool was terminated abruptly while the future was running or pending."
+
+_MORE_ARGUMENTS = """
+    on_crash: "break" (the default): a worker that dies breaks the executor, as in the standard library;
+        "replace": it costs the task that it ran, which fails with WorkerLostError, and is replaced.
+    timeout, retries, measure: the terms of all tasks; see options().
+    memory_limit: bytes of private memory that a worker may have; what asks for more gets MemoryError.
+"""
+
+
+def _not_yet(*call: Any) -> None:
+    """In place of the desk's submit(), where a call has to go the long way."""
+
+
+def _replaces(on_crash: str | None, terms: Terms) -> bool:
+    """Whether crashed workers are replaced. Raises ValueError for what does not go together."""
+    if on_crash not in (None, "break", "replace"):
+        raise ValueError(f"on_crash must be 'break' or 'replace', not {on_crash!r}")
+    if on_crash == "break" and terms.retries:
+        raise ValueError("retries need on_crash='replace': a crash that breaks the executor leaves nothing to retry")
+    return on_crash == "replace" or (on_crash is None and bool(terms.retries))
+
 
 # 3.14 has these as module._TERMINATE and module._KILL.
 _TERMINATE, _KILL = "terminate", "kill"
@@ -60,15 +81,18 @@ class _ManagerThread(threading.Thread):
         staff = self._staff
         try:
             while staff.cause is None:
-                if self._closing() and not staff.pending:
-                    staff.end()
-                    return
+                if self._closing():
+                    staff.desk.set_open(False)
+                    if not len(staff.desk):
+                        staff.end()
+                        return
                 how = staff.core.serve()
                 if how == "stopped":
                     staff.core.allow_serving()  # before looking, so that what changes meanwhile is seen next time
                 staff.core.take_notices()
                 if how == "repairs":
-                    staff.repair()
+                    with self._lock:
+                        staff.repair(self._forced())
                 staff.collect()
                 staff.feed()
         except BaseException as error:
@@ -80,17 +104,21 @@ class _ManagerThread(threading.Thread):
         executor = self._executor()
         return bool(self._module._global_shutdown or executor is None or executor._shutdown_thread)
 
+    def _forced(self) -> bool:
+        """Whether terminate_workers() or kill_workers() is at work."""
+        return bool(getattr(self._executor(), "_force_shutting_down", False))
+
     def _break_down(self) -> None:
         with self._lock:
             executor = self._executor()
             if executor is not None:
-                executor._broken = _BROKEN
+                executor._broken = self._staff.message or _BROKEN
                 executor._shutdown_thread = True
             del executor
         self._staff.break_down(self._lost)
 
     def _lost(self) -> BaseException:
-        error: BaseException = self._module.BrokenProcessPool(_LOST)
+        error: BaseException = self._module.BrokenProcessPool(self._staff.message or _LOST)
         error.__cause__ = self._module._RemoteTraceback(f"\n'''\n{self._staff.cause}'''")
         return error
 
@@ -111,6 +139,11 @@ def make_executor_class(module: ModuleType) -> type:
             initargs: tuple[Any, ...] = (),
             *,
             max_tasks_per_child: int | None = None,
+            on_crash: str | None = None,
+            timeout: float | None = None,
+            retries: int | None = None,
+            measure: bool | None = None,
+            memory_limit: int | None = None,
         ) -> None:
             names._check_system_limits()
             if max_workers is None:
@@ -133,12 +166,17 @@ def make_executor_class(module: ModuleType) -> type:
                         "max_tasks_per_child is incompatible with the 'fork' multiprocessing start method;"
                         " supply a different mp_context."
                     )
+            self._terms = terms_of(timeout, retries, measure)
+            self._replaces = _replaces(on_crash, self._terms)
+            check_memory_limit(memory_limit)
+            self._memory_limit = memory_limit
             self._max_workers = max_workers
             self._mp_context = mp_context
             self._safe_to_dynamically_spawn_children = not forks
             self._initializer = initializer
             self._initargs = initargs
             self._max_tasks_per_child = max_tasks_per_child
+            self._force_shutting_down = False
             self._executor_manager_thread: _ManagerThread | None = None
             self._processes: dict[int, Any] | None = {}
             self._shutdown_thread = False
@@ -146,21 +184,32 @@ def make_executor_class(module: ModuleType) -> type:
             self._broken: bool | str = False
             self._call_queue: _CallQueue | None = _CallQueue()
             self._staff: Staff | None = None
+            self._submit_at_once: Callable[..., Any] = _not_yet
             self._future_type: Any = NativeFuture if "threads" in installed_parts() else StockFuture
 
-        __init__.__doc__ = stock.__init__.__doc__
+        __init__.__doc__ = f"{stock.__init__.__doc__}\n{_MORE_ARGUMENTS}"
 
         def _open(self) -> Staff:
             """Makes what the first task needs."""
             assert self._processes is not None
-            return Staff(
+            plan = Plan(
                 self._mp_context.Process,
                 self._max_workers,
                 self._initializer,
                 self._initargs,
                 self._max_tasks_per_child,
-                self._processes,
+                self._memory_limit,
+                self._replaces,
             )
+            staff = Staff(plan, self._future_type, self._processes, module)
+            if self._terms == PLAIN:
+                self._submit_at_once = staff.desk.submit
+            return staff
+
+        def _spawn_process(self) -> None:
+            """Starts one worker."""
+            assert self._staff is not None
+            self._staff.start_one()
 
         def _start_executor_manager_thread(self, staff: Staff) -> None:
             thread = _ManagerThread(self, staff, module)
@@ -181,6 +230,13 @@ def make_executor_class(module: ModuleType) -> type:
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
         def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            future = self._submit_at_once(fn, args, kwargs)
+            return future if future is not None else self._submit(self._terms, fn, args, kwargs)
+
+        submit.__doc__ = _base.Executor.submit.__doc__
+
+        def _submit(self, terms: Terms, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+            """Submits on the long way, which starts what has to be started and refuses what has to be refused."""
             with self._shutdown_lock:
                 self._refuse()
                 staff = self._staff
@@ -190,14 +246,31 @@ def make_executor_class(module: ModuleType) -> type:
                     staff.start_needed(1)
                 elif self._executor_manager_thread is None:
                     staff.start_all()
-                future = self._future_type()
-                index = staff.register(future)
+                future = staff.register(fn)
                 if self._executor_manager_thread is None:
                     self._start_executor_manager_thread(staff)
-            staff.send(index, (fn, args, kwargs or None))
+                staff.desk.set_open(staff.complete)
+            staff.send(future._index, (fn, args, kwargs or None), terms)
             return future
 
-        submit.__doc__ = _base.Executor.submit.__doc__
+        def options(
+            self, *, timeout: float | None = None, retries: int | None = None, measure: bool | None = None
+        ) -> Options:
+            """The executor with terms for the tasks that are submitted through what this returns.
+
+            Args:
+                timeout: seconds that a task may run; then its worker is killed and replaced, and the future raises
+                    TaskTimeoutError.
+                retries: how often a task that can be run twice is begun again after its worker died; needs
+                    ``on_crash="replace"``.
+                measure: whether ``future.metadata`` says what the task took.
+
+            Raises:
+                ValueError: for a timeout that is not positive, or retries of an executor that a crash breaks.
+            """
+            terms = terms_of(timeout, retries, measure, self._terms)
+            _replaces("replace" if self._replaces else "break", terms)
+            return Options(self, module, terms)
 
         def map(
             self,
@@ -206,21 +279,11 @@ def make_executor_class(module: ModuleType) -> type:
             timeout: float | None = None,
             chunksize: int = 1,
             buffersize: int | None = None,
+            progress: bool = False,
         ) -> Iterator[Any]:
-            if chunksize < 1:
-                raise ValueError("chunksize must be >= 1.")
-            calls = zip(*iterables, strict=False)
-            if chunksize == 1:
-                return results_of(self, self._submit_all, fn, calls, timeout, buffersize)
-            chunks = ((chunk,) for chunk in iter(lambda: tuple(itertools.islice(calls, chunksize)), ()))
-            many = partial(names._process_chunk, fn)
-            results = results_of(self, self._submit_all, many, chunks, timeout, buffersize)
-            return names._chain_from_iterable_of_lists(results)  # type: ignore[no-any-return]
+            return map_through(self, names, fn, iterables, timeout, chunksize, buffersize, progress)
 
-        map.__doc__ = stock.map.__doc__
-
-        def _submit_all(self, fn: Callable[..., Any], calls: Iterator[Any]) -> list[Any]:
-            return [self.submit(fn, *args) for args in calls]
+        map.__doc__ = f"{stock.map.__doc__}\n    progress: show a progress bar (tqdm) while the results are iterated.\n"
 
         def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
             staff = self._staff
@@ -229,6 +292,7 @@ def make_executor_class(module: ModuleType) -> type:
                 return
             with self._shutdown_lock:
                 self._shutdown_thread = True
+                self._submit_at_once = _not_yet
                 thread = self._executor_manager_thread
                 self._executor_manager_thread = None
                 self._call_queue = None
@@ -250,6 +314,9 @@ def make_executor_class(module: ModuleType) -> type:
         def _force_shutdown(self, operation: str) -> None:
             if operation not in (_TERMINATE, _KILL):
                 raise ValueError(f"Unsupported operation: {operation!r}")
+            # Under the lock, as replacements are made under it: one that started later would escape.
+            with self._shutdown_lock:
+                self._force_shutting_down = True
             processes = dict(self._processes or {})
             self.shutdown(wait=False, cancel_futures=True)
             for process in processes.values():

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from triga import _core
+from triga._processes.limits import limit_memory
 from triga._processes.link import Link
 from triga._processes.pickling import make_pickler
 
@@ -19,8 +20,19 @@ def _with_traceback(error: BaseException) -> Any:
 
 
 def _unsendable(error: BaseException, value: Any) -> Any:
-    """What stands for a value that cannot be pickled or sent: why it cannot."""
+    """What stands for a value that cannot be pickled or sent: why it cannot, and what it was."""
+    error.add_note(f"triga: raised when the result of the task, {_short(value)}, was to be sent to its parent process")
     return _with_traceback(error)
+
+
+def _short(value: Any) -> str:
+    if hasattr(value, "exc") and isinstance(value.exc, BaseException):
+        value = value.exc
+    try:
+        text = repr(value)
+    except Exception:
+        text = object.__repr__(value)
+    return text if len(text) <= 200 else text[:200] + "..."
 
 
 class _InitializerError(Exception):
@@ -28,11 +40,16 @@ class _InitializerError(Exception):
 
 
 def executor_worker(
-    link: Link, initializer: Callable[..., object] | None, initargs: tuple[Any, ...], max_tasks: int | None
+    link: Link,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+    max_tasks: int | None,
+    memory_limit: int | None = None,
 ) -> None:
     """The target of an executor's worker processes."""
 
     def initialize() -> None:
+        limit_memory(memory_limit)
         if initializer is None:
             return
         try:

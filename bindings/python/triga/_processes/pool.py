@@ -9,11 +9,16 @@ from functools import partial
 from itertools import islice
 from multiprocessing import get_context, util
 from multiprocessing import pool as stock
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
+from triga import _core
 from triga._processes.crew import Crew
 from triga._processes.feeder import BACKLOG, Feeder
+from triga._processes.limits import check_memory_limit
+from triga._processes.progress import check_progress, shown, total_of
 from triga._processes.results import ApplyResult, Callback, IMapIterator, IMapUnorderedIterator, MapResult
+from triga._processes.terms import PLAIN, Terms, terms_of
 from triga._processes.worker import pool_worker
 
 if TYPE_CHECKING:
@@ -56,6 +61,8 @@ class Pool(StockPool):
     """
 
     _crew: Crew | None = None
+    _terms: Terms = PLAIN
+    _memory_limit: int | None = None
     _wrap_exception: bool
 
     def __init__(
@@ -65,6 +72,11 @@ class Pool(StockPool):
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
         context: Any = None,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        measure: bool | None = None,
+        memory_limit: int | None = None,
     ) -> None:
         # The standard library's ThreadPool is no subclass of this class and calls Pool.__init__ by the module's name.
         if not isinstance(self, Pool) or brings_machinery(type(self)):
@@ -85,6 +97,9 @@ class Pool(StockPool):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        check_memory_limit(memory_limit)
+        self._memory_limit = memory_limit
+        self._terms = terms_of(timeout, retries, measure)
         self._processes = processes
         self._crew = crew = Crew(self._hire)
         self._pool = crew.processes
@@ -122,7 +137,14 @@ class Pool(StockPool):
                 util.debug("added worker")
 
     def _make_worker(self, link: Any) -> Any:
-        arguments = (link, self._initializer, self._initargs, self._maxtasksperchild, self._wrap_exception)
+        arguments = (
+            link,
+            self._initializer,
+            self._initargs,
+            self._maxtasksperchild,
+            self._wrap_exception,
+            self._memory_limit,
+        )
         worker = self.Process(self._ctx, target=pool_worker, args=arguments)
         worker.name = worker.name.replace("Process", "PoolWorker")
         worker.daemon = True
@@ -137,7 +159,7 @@ class Pool(StockPool):
             result._fail(index, crew.broken)
             return
         try:
-            crew.core.submit(result._batch, index, tag, task)
+            crew.core.submit(result._batch, index, self._terms.core(tag), task)
         except Exception as error:
             result._fail(index, error)
 
@@ -167,10 +189,35 @@ class Pool(StockPool):
         self._crew.collect_in_background()
         return result
 
-    def map(self, func: Any, iterable: Any, chunksize: int | None = None) -> Any:
-        """Calls ``func`` for every item in the workers and returns the list of results."""
+    def options(
+        self, *, timeout: float | None = None, retries: int | None = None, measure: bool | None = None
+    ) -> PoolView:
+        """The pool with terms for the calls that are made through what this returns.
+
+        Args:
+            timeout: seconds that a task (a call, or a chunk of map's) may run; then its worker is killed and replaced,
+                and the call raises TaskTimeoutError.
+            retries: how often a task that can be run twice is begun again after its worker died.
+            measure: whether the ``metadata`` of apply_async's result says what the task took.
+
+        Raises:
+            ValueError: for a timeout that is not positive, or negative retries.
+        """
+        if self._crew is None:
+            raise NotImplementedError(f"{type(self).__name__} brings its own machinery, which knows no options")
+        return PoolView(self, terms_of(timeout, retries, measure, self._terms))
+
+    def map(self, func: Any, iterable: Any, chunksize: int | None = None, *, progress: bool = False) -> Any:
+        """Calls ``func`` for every item in the workers and returns the list of results.
+
+        ``progress``: shows a progress bar (tqdm) meanwhile.
+        """
         if self._crew is None:
             return super().map(func, iterable, chunksize)
+        if progress:
+            items = iterable if hasattr(iterable, "__len__") else list(iterable)
+            # Not in the chunks of map, which is told nothing before the end; the bar is to move.
+            return list(self.imap(func, items, chunksize or 1, progress=True))
         return self._waited(self._begin_map(func, iterable, MAP, chunksize))
 
     def starmap(self, func: Any, iterable: Any, chunksize: int | None = None) -> Any:
@@ -227,30 +274,37 @@ class Pool(StockPool):
             chunksize += bool(extra)
         chunks = -(-size // chunksize) if size and chunksize > 0 else 0
         result = MapResult(self, crew, func, chunks, callback, error_callback)
+        terms = self._terms.core(tag)
         if not chunks:
             return result
         if crew.broken is not None:
             for index in range(chunks):
                 result._fail(index, crew.broken)
         elif type(iterable) not in (list, tuple, range):
-            self._feeder.add(partial(_feed_iterable_map, crew, result, tag, func, iterable, chunksize, chunks))
+            self._feeder.add(partial(_feed_iterable_map, crew, result, terms, func, iterable, chunksize, chunks))
         else:
-            start = crew.core.submit_chunks(result._batch, 0, tag, func, iterable, chunksize, 0, BACKLOG, result._fail)
+            start = crew.core.submit_chunks(
+                result._batch, 0, terms, func, iterable, chunksize, 0, BACKLOG, result._fail
+            )
             if start < size:
-                self._feeder.add(partial(_feed_map, crew, result, tag, func, iterable, chunksize, start))
+                self._feeder.add(partial(_feed_map, crew, result, terms, func, iterable, chunksize, start))
         return result
 
-    def imap(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1) -> Any:
+    def imap(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1, *, progress: bool = False) -> Any:
         """As map, but an iterator, and the items are taken one by one."""
         if self._crew is None:
             return super().imap(func, iterable, chunksize)
-        return self._begin_imap(IMapIterator, func, iterable, chunksize)
+        check_progress(progress)
+        results = self._begin_imap(IMapIterator, func, iterable, chunksize)
+        return shown(results, total_of(iterable)) if progress else results
 
-    def imap_unordered(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1) -> Any:
+    def imap_unordered(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1, *, progress: bool = False) -> Any:
         """As imap, with results in the order in which they come."""
         if self._crew is None:
             return super().imap_unordered(func, iterable, chunksize)
-        return self._begin_imap(IMapUnorderedIterator, func, iterable, chunksize)
+        check_progress(progress)
+        results = self._begin_imap(IMapUnorderedIterator, func, iterable, chunksize)
+        return shown(results, total_of(iterable)) if progress else results
 
     def _begin_imap(self, kind: type[IMapIterator], func: Any, iterable: Iterable[Any], chunksize: int) -> Any:
         crew = self._crew
@@ -259,7 +313,8 @@ class Pool(StockPool):
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
         result = kind(self, crew, func)
-        feed = partial(_feed_imap, crew, result, func, iterable, chunksize)
+        terms = self._terms.core(CALL if chunksize == 1 else MAP)
+        feed = partial(_feed_imap, crew, result, terms, func, iterable, chunksize)
         # These cannot block, and need no thread, unless they are long.
         if type(iterable) in (list, tuple, range) and len(iterable) <= 1000:  # type: ignore[arg-type]
             feed()
@@ -308,23 +363,43 @@ class Pool(StockPool):
             process.join()
 
 
+class PoolView:
+    """``pool.options(...)``: the pool's calls, on terms of their own."""
+
+    def __init__(self, pool: Pool, terms: Terms) -> None:
+        self._viewed = pool
+        self._terms = terms
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _CALLS and not name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}; calls are {', '.join(_CALLS)}")
+        # The pool's own methods, which find the terms here and all else at the pool.
+        function = getattr(type(self._viewed), name, None)
+        return MethodType(function, self) if isinstance(function, FunctionType) else getattr(self._viewed, name)
+
+
+_CALLS = ("apply", "apply_async", "imap", "imap_unordered", "map", "map_async", "starmap", "starmap_async")
+
+
 def _feeds_done(crew: Crew, closing: threading.Event) -> None:
     if closing.is_set():
         crew.core.finish()
 
 
-def _feed_map(crew: Crew, result: MapResult, tag: int, func: Any, items: Any, chunksize: int, start: int) -> None:
+def _feed_map(
+    crew: Crew, result: MapResult, terms: _core.TaskTerms, func: Any, items: Any, chunksize: int, start: int
+) -> None:
     core = crew.core
     while start < len(items) and crew.running and crew.broken is None:
         crew.wait(core.wait_backlog, BACKLOG // 2)
         index = start // chunksize
-        start = core.submit_chunks(result._batch, index, tag, func, items, chunksize, start, BACKLOG, result._fail)
+        start = core.submit_chunks(result._batch, index, terms, func, items, chunksize, start, BACKLOG, result._fail)
     for index in range(-(-start // chunksize), -(-len(items) // chunksize)):
         result._fail(index, crew.broken or RuntimeError("the pool was terminated"))
 
 
 def _feed_iterable_map(
-    crew: Crew, result: MapResult, tag: int, func: Any, iterable: Any, chunksize: int, chunks: int
+    crew: Crew, result: MapResult, terms: _core.TaskTerms, func: Any, iterable: Any, chunksize: int, chunks: int
 ) -> None:
     try:
         items = tuple(iterable)
@@ -332,10 +407,12 @@ def _feed_iterable_map(
         for index in range(chunks):
             result._fail(index, error)
         return
-    _feed_map(crew, result, tag, func, items, chunksize, 0)
+    _feed_map(crew, result, terms, func, items, chunksize, 0)
 
 
-def _feed_imap(crew: Crew, result: IMapIterator, func: Any, iterable: Iterable[Any], chunksize: int) -> None:
+def _feed_imap(
+    crew: Crew, result: IMapIterator, terms: _core.TaskTerms, func: Any, iterable: Iterable[Any], chunksize: int
+) -> None:
     index = 0
     try:
         items = iter(iterable)
@@ -344,7 +421,7 @@ def _feed_imap(crew: Crew, result: IMapIterator, func: Any, iterable: Iterable[A
                 raise crew.broken or RuntimeError("the pool was terminated")
             task = (func, chunk, None) if chunksize == 1 else (func, chunk)
             try:
-                crew.core.submit(result._batch, index, CALL if chunksize == 1 else MAP, task)
+                crew.core.submit(result._batch, index, terms, task)
             except Exception as error:
                 result._fail(index, error)
             del chunk, task

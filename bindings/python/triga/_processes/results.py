@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from multiprocessing import TimeoutError
 from multiprocessing import pool as stock
 from typing import Any
 
 from triga import _core
 from triga._processes.crew import Crew
-from triga._processes.errors import PoolEndedError, WorkerLostError
+from triga._processes.errors import PoolEndedError, describe_task, lost, timed_out
+from triga._processes.terms import TaskMetadata
 
 Callback = Callable[[Any], object]
-
-
-def describe_task(function: Any) -> str:
-    """A task's name for an error message."""
-    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    return f"{module}.{name}" if module and name else repr(function)
 
 
 def failure(crew: Crew, word: str, value: Any, task: str) -> BaseException:
@@ -29,16 +26,21 @@ def failure(crew: Crew, word: str, value: Any, task: str) -> BaseException:
         error: BaseException = value
         return error
     if word == "lost":
-        identity, pid, exitcode, text, _done = value
-        if exitcode is None:
-            exitcode = crew.exit_of(identity)
-            text += f" with exit code {exitcode}"
-        return WorkerLostError(f"{text} while it ran {task}", pid, exitcode, task)
+        return lost(value, crew.exit_of(value[0]) if value[2] is None else None, task)
+    if word == "timed_out":
+        return timed_out(value, task)
     if word == "unsendable":
         return OSError(value, f"cannot put the arguments of {task} into shared memory: {os.strerror(value)}")
     if crew.broken is not None:
         return crew.broken
+    if crew.running:
+        return CancelledError(f"{task} was cancelled")
     return PoolEndedError(f"the pool was terminated before {task} had ended")
+
+
+def _not_unpickled(error: BaseException, function: Any) -> BaseException:
+    error.add_note(f"triga: raised while the result of {describe_task(function)} was unpickled")
+    return error
 
 
 class ApplyResult(stock.ApplyResult):  # type: ignore[type-arg]
@@ -61,6 +63,8 @@ class ApplyResult(stock.ApplyResult):  # type: ignore[type-arg]
         self._settled = False
         self._lock = threading.Lock()
         self._local: dict[int, BaseException] = {}
+        self._usage: list[tuple[float, float, int]] = []
+        self._waiters: list[Callable[[], None]] = []  # in event loops
         # With callbacks the result is there when they have run; the collecting thread runs them.
         self._event = threading.Event() if callback is not None or error_callback is not None else None
         token = crew.ask_notice(self) if self._event is not None else 0
@@ -74,9 +78,11 @@ class ApplyResult(stock.ApplyResult):  # type: ignore[type-arg]
         if index in self._local:
             return False, self._local[index]
         try:
-            word, value = self._crew.core.take(self._batch, index)
+            word, value, usage = self._crew.core.take(self._batch, index)
         except Exception as error:
-            return False, error
+            return False, _not_unpickled(error, self._task)
+        if usage is not None:
+            self._usage.append(usage)
         if word == "value":
             return True, value
         return False, failure(self._crew, word, value, describe_task(self._task))
@@ -103,6 +109,11 @@ class ApplyResult(stock.ApplyResult):  # type: ignore[type-arg]
         finally:
             if self._event is not None:
                 self._event.set()
+            self._tell_waiters()
+
+    def _tell_waiters(self) -> None:
+        while self._waiters:
+            self._waiters.pop()()
 
     def ready(self) -> bool:
         """Whether the call has completed."""
@@ -138,6 +149,45 @@ class ApplyResult(stock.ApplyResult):  # type: ignore[type-arg]
         if self._success:
             return self._value
         raise self._value
+
+    @property
+    def metadata(self) -> TaskMetadata | None:
+        """What the task took, if that was asked for (``measure=True``) and it has been answered."""
+        if not self.ready():
+            return None
+        self._settle()
+        return TaskMetadata(*self._usage[0]) if self._usage else None
+
+    def cancel(self, *, running: bool = False) -> bool:
+        """Cancels the call if no worker has begun it; with ``running``, by its worker's death, if one has.
+
+        Returns whether it will not end: ``get()`` raises CancelledError then.
+        """
+        if self.ready():
+            return False
+        core, cancelled = self._crew.core, False
+        for index in range(self._batch.expected()):
+            cancelled |= core.cancel(self._batch, index) or (running and core.cancel_running(self._batch, index))
+        return cancelled
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Waits for the result inside an event loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        self._waiters.append(lambda: _settle_waiter(loop, waiter))
+        if self._event is None:
+            self._crew.tell_when_complete(self._batch, self._tell_waiters)
+        if self.ready():
+            self._tell_waiters()
+        yield from waiter
+        return self.get()
+
+
+def _settle_waiter(loop: Any, waiter: Any) -> None:
+    with suppress(RuntimeError):  # the loop has been closed
+        loop.call_soon_threadsafe(lambda: waiter.done() or waiter.set_result(None))
 
 
 class MapResult(ApplyResult):
@@ -200,7 +250,7 @@ class IMapIterator(stock.IMapIterator):  # type: ignore[type-arg]
         self._index += 1
         if index in self._local:
             raise self._local.pop(index)
-        word, value = self._crew.core.take(self._batch, index)
+        word, value, _usage = self._crew.core.take(self._batch, index)
         if word == "value":
             return value
         raise failure(self._crew, word, value, describe_task(self._task))

@@ -11,125 +11,170 @@ from collections.abc import Callable
 from concurrent.futures import _base
 from concurrent.futures import process as stock
 from contextlib import suppress
-from itertools import count
 from traceback import format_exception
-from typing import Any
+from typing import Any, NamedTuple
 
 from triga import _core
 from triga._processes.crew import Crew
+from triga._processes.errors import describe_task, lost, timed_out
 from triga._processes.executor_worker import executor_worker
 from triga._processes.feeder import BACKLOG
+from triga._processes.terms import PLAIN, Terms
 
-CALL = 1  # the core's tag of (function, arguments, keywords)
+_FORCED = (
+    "A worker process exited while the pool was being forcefully shut down;"
+    " work that was still enqueued will not be run."
+)
+_NO_REPLACEMENT = (
+    "A replacement worker process could not be started, leaving the pool without workers to run the remaining work."
+)
 
 
 def _nobody() -> None:
     """A crew hires by itself; here the staff does."""
 
 
+class Plan(NamedTuple):
+    """What kind of workers an executor has, and what their end means."""
+
+    process: Callable[..., Any]  # makes one
+    max_workers: int
+    initializer: Callable[..., object] | None
+    initargs: tuple[Any, ...]
+    max_tasks: int | None
+    memory_limit: int | None = None
+    replaces: bool = False  # a crash costs the task that ran; else it breaks the executor
+
+
 class Staff:
     """What an executor and its manager thread share.
 
     A task waits in one of three places. In `_waiting`, as objects, while the pickled ones are as many as they may be;
-    in the core, pickled; in a worker's ring, from where it still can be taken back. `pending` has the future of each,
+    in the core, pickled; in a worker's ring, from where it still can be taken back. The desk has the future of each,
     until it is done.
 
     Locks: the executor's shutdown lock guards the registration of futures against the end; the crew's lock counts
-    workers. Single operations on the dictionaries are atomic under the GIL.
+    workers. Single operations on the dictionaries and the desk are atomic under the GIL.
     """
 
     _remote_traceback: Any = stock._RemoteTraceback
 
-    def __init__(
-        self,
-        make_process: Callable[..., Any],
-        max_workers: int,
-        initializer: Callable[..., object] | None,
-        initargs: tuple[Any, ...],
-        max_tasks: int | None,
-        processes: dict[int, Any],
-    ) -> None:
+    def __init__(self, plan: Plan, future_type: Any, processes: dict[int, Any], module: Any) -> None:
         self.pid = os.getpid()
         self._crew = Crew(_nobody)
         self.core = self._crew.core
-        self._arrivals = _core.Arrivals(1)
-        self._make_process = make_process
-        self._max_workers = max_workers
-        self._initializer = initializer
-        self._initargs = initargs
-        self._max_tasks = max_tasks
+        self.desk = _core.TaskDesk(self.core, future_type, self, BACKLOG, plan.replaces)
+        self._plan = plan
+        self._module = module
+        self._stock_spawn = getattr(module, "_spawn_worker", None)
         self.processes = processes
-        self.pending: dict[int, Any] = {}
-        self._numbers = count()
-        self._waiting: dict[int, tuple[Any, ...]] = {}
+        self._waiting: dict[int, tuple[tuple[Any, ...], Terms]] = {}
         self._waiting_order: deque[int] = deque()
         # Tasks that could not be pickled: workers have been started for them, and are not counted as free again, which
         # is how many there are in the original, too.
         self._refused = 0
         self._cancelling = False
         self.cause: str | None = None  # of the end, once a worker has ended that should not have
+        self.message: str | None = None  # of the errors that futures get then; None: the usual one
 
     # Workers
 
     def start_all(self) -> None:
         """As many workers as there may be; for fork, which has to happen before there is a thread."""
         with self._crew.repairing:
-            while len(self.processes) < self._max_workers:
-                self._start_one()
+            while len(self.processes) < self._plan.max_workers:
+                self.start_one()
 
     def start_needed(self, more: int) -> None:
         """A worker each for tasks that find none free, now that ``more`` are about to come."""
         with self._crew.repairing:
-            while len(self.processes) < min(self._max_workers, len(self.pending) + self._refused + more):
-                self._start_one()
+            while len(self.processes) < min(self._plan.max_workers, len(self.desk) + self._refused + more):
+                self.start_one()
 
-    def _start_one(self) -> None:
-        process = self._crew.start_worker(self._new_process, self._max_tasks or 0)
+    @property
+    def complete(self) -> bool:
+        """Whether there are all the workers that there may be, and none will be missing for having done its share."""
+        return self._plan.max_tasks is None and len(self.processes) >= self._plan.max_workers
+
+    def start_one(self) -> None:
+        """Starts a worker; by what was put in the place of the standard module's function, if that was replaced."""
+        plan = self._plan
+        spawn = getattr(self._module, "_spawn_worker", None)
+        if spawn is not None and spawn is not self._stock_spawn:
+            context = getattr(plan.process, "__self__", None)
+            spawn(context, None, None, plan.initializer, plan.initargs, plan.max_tasks, self.processes)
+            return
+        process = self._crew.start_worker(self._new_process, plan.max_tasks or 0)
         self.processes[process.pid] = process
 
     def _new_process(self, link: Any) -> Any:
-        return self._make_process(
-            target=executor_worker, args=(link, self._initializer, self._initargs, self._max_tasks)
-        )
+        plan = self._plan
+        arguments = (link, plan.initializer, plan.initargs, plan.max_tasks, plan.memory_limit)
+        return plan.process(target=executor_worker, args=arguments)
 
-    def repair(self) -> None:
-        """Replaces workers that have run all the tasks they may; another that has ended is the end of it all."""
+    def repair(self, forced: bool) -> None:
+        """Replaces workers that have run all the tasks they may, or were killed for their task's sake.
+
+        Another that has ended is the end of it all, unless the plan says otherwise. ``forced``: the pool is being torn
+        down, and a new worker would escape that.
+        """
         with self._crew.repairing:
-            for identity, pid, exitcode, text, done in self.core.take_departed():
-                process = self._crew.by_id.pop(identity)
-                process.join()
-                if done:
-                    self.processes.pop(process.pid, None)
-                elif self.cause is None:
-                    how = f"{text} with exit code {process.exitcode}" if exitcode is None else text
-                    self.cause = f"Process {pid} terminated abruptly with exit code {process.exitcode}: {how}"
-            if self.cause is None:
-                self.start_needed(0)
+            departed = self.core.take_departed()
+            for each in departed:
+                self._see_off(*each)
+            if self.cause is not None:
+                return
+            if forced and departed:
+                self._end_without_workers(_FORCED, _FORCED)
+            elif self._plan.replaces and self.core.failed_starts() > 2 * len(departed) + 8:
+                self.cause = f"no worker process lives to its first task; the last {departed[-1][3]}"
+            else:
+                self._replace(all(each[4] for each in departed))
+
+    def _see_off(self, identity: int, pid: int, exitcode: int | None, text: str, done: bool, by_itself: bool) -> None:
+        process = self._crew.by_id.pop(identity)
+        process.join()
+        self._crew.exits[identity] = process.exitcode
+        if done or not by_itself or self._plan.replaces:
+            self.processes.pop(process.pid, None)
+        elif self.cause is None:
+            how = f"{text} with exit code {process.exitcode}" if exitcode is None else text
+            self.cause = f"Process {pid} terminated abruptly with exit code {process.exitcode}: {how}"
+
+    def _replace(self, by_need: bool) -> None:
+        try:
+            # What submit() takes the short way for is that there are all of them.
+            self.start_needed(0) if by_need else self.start_all()
+        except Exception as error:
+            # Others, if there are any, go on with the work.
+            self._end_without_workers("".join(format_exception(error)), _NO_REPLACEMENT)
+
+    def _end_without_workers(self, cause: str, message: str) -> None:
+        # A pool without workers breaks even if nothing is pending: the next submit() would wait for ever.
+        if not self.processes and (len(self.desk) or message == _NO_REPLACEMENT):
+            self.cause, self.message = cause, message
 
     # Tasks
 
-    def register(self, future: Any) -> int:
-        """The number of a new task."""
-        index = future._index = next(self._numbers)
-        future._staff = self
-        self.pending[index] = future
-        return index
+    def register(self, function: Any) -> Any:
+        """The future of a new task."""
+        return self.desk.register(function)
 
-    def send(self, index: int, call: tuple[Any, ...]) -> None:
+    def send(self, index: int, call: tuple[Any, ...], terms: Terms = PLAIN) -> None:
         """Pickles a registered task, or keeps it until there is room."""
         if self._waiting or self.core.backlog_bytes() > BACKLOG:
-            self._waiting[index] = call
+            self._waiting[index] = call, terms
             self._waiting_order.append(index)
             self.wakeup()
         else:
-            self._pickle(index, call)
+            self._pickle(index, call, terms)
 
-    def _pickle(self, index: int, call: tuple[Any, ...]) -> None:
+    def _pickle(self, index: int, call: tuple[Any, ...], terms: Terms) -> None:
         try:
-            self.core.submit(self._arrivals, index, CALL, call)
+            self.desk.send(index, call, terms.retries, terms.timeout, terms.measure)
         except Exception as error:
             self._refused += 1
-            future = self.pending.pop(index, None)
+            future = self.desk.pop(index)
             if future is not None:
                 text, remote = "".join(format_exception(error)), self._remote_traceback
                 error.__cause__ = remote(f'\n"""\n{text}"""')
@@ -140,22 +185,30 @@ class Staff:
         """Pickles tasks that wait, as far as there is room."""
         while self._waiting_order and self.core.backlog_bytes() <= BACKLOG:
             index = self._waiting_order.popleft()
-            call = self._waiting.pop(index, None)
-            if call is not None:
-                self._pickle(index, call)
-            del call
+            waiting = self._waiting.pop(index, None)
+            if waiting is not None:
+                self._pickle(index, *waiting)
+            del waiting
 
     def take_back(self, index: int) -> bool:
         """True if the task will not run, as no worker has taken it."""
-        if self._waiting.pop(index, None) is None and not self.core.cancel(self._arrivals, index):
+        if self._waiting.pop(index, None) is None and not self.desk.cancel(index):
             return False
-        self.pending.pop(index, None)
+        self.desk.pop(index)
+        self.wakeup()
+        return True
+
+    def kill_task(self, index: int) -> bool:
+        """True if the task ran and will not end: its worker is killed."""
+        if not self.desk.cancel_running(index):
+            return False
+        self.desk.pop(index)
         self.wakeup()
         return True
 
     def is_running(self, index: int) -> bool:
         """Whether a worker has taken the task."""
-        return self.pid == os.getpid() and self.core.is_running(self._arrivals, index)
+        return self.pid == os.getpid() and self.desk.is_running(index)
 
     def cancel_waiting(self) -> None:
         """Has the manager thread cancel all that no worker has taken."""
@@ -168,50 +221,50 @@ class Staff:
         """Completes futures with what has come."""
         if self._cancelling:
             self._cancel_now()
-        while True:
+        more = True
+        while more:
             try:
-                while self._complete_next():
-                    pass
+                more, rest = self.desk.complete()
             except _base.InvalidStateError:
                 continue  # somebody else has completed that one
-            return
+            for index, word, value in rest:
+                self._attend_to(index, word, value)
 
     def _cancel_now(self) -> None:
         self._cancelling = False
         for index in list(self._waiting):
             if self._waiting.pop(index, None) is not None:
-                self.pending.pop(index).dismiss()
+                self.desk.pop(index).dismiss()
         self.core.cancel_waiting()
 
-    def _complete_next(self) -> bool:
-        """Completes the future of the next outcome; False if there is none. Nothing here outlives it."""
-        arrival = self.core.next_arrival(self._arrivals)
-        if arrival is None:
-            return False
-        index, word, value = arrival
-        if word == "lost":
-            return True  # the future stays pending, and breaks with the others
-        if word == "damaged":
-            self.cause = "".join(format_exception(value))
-            return True
-        future = self.pending.pop(index, None)
+    def _attend_to(self, index: int, word: str, value: Any) -> None:
+        """Sees to the future of a task that was not answered."""
+        if not self._plan.replaces and word in ("lost", "damaged"):
+            if word == "damaged":
+                self.cause = "".join(format_exception(value))
+            return  # the future stays pending, and breaks with the others
+        future = self.desk.pop(index)
         if future is None:
-            return True
+            return
         if word == "cancelled":
             future.dismiss()
-            return True
-        future._staff = None
-        if word == "value":
-            future.set_result(value)
-        elif word == "error":
-            future.set_exception(value)
-        else:
-            future.set_exception(OSError(value, f"no shared memory for the arguments: {os.strerror(value)}"))
-        return True
+            return
+        task = describe_task(getattr(future, "_task", None) or "a task")
+        self._fail(future, self._error_of(word, value, task))
+
+    def _error_of(self, word: str, value: Any, task: str) -> BaseException:
+        if word == "lost":
+            return lost(value, self._crew.exit_of(value[0]) if value[2] is None else None, task)
+        if word == "timed_out":
+            return timed_out(value, task)
+        if word == "damaged":
+            value.add_note(f"triga: raised while the result of {task} was unpickled")
+            return value  # type: ignore[no-any-return]
+        return OSError(value, f"no shared memory for the arguments: {os.strerror(value)}")
 
     @staticmethod
     def _fail(future: Any, error: BaseException) -> None:
-        future._staff = None
+        future._staff = future._task = None
         with suppress(_base.InvalidStateError):  # somebody else has completed it
             future.set_exception(error)
 
@@ -225,16 +278,18 @@ class Staff:
     def end(self) -> None:
         """Has the workers exit, which have nothing to do any more, and waits for them."""
         self.core.finish()
+        self.core.stop_workers()  # a task that was cancelled while it ran may not have been heard of
         for process in list(self.processes.values()):
             process.join()
+        self.desk.close()
         self._crew.release()
 
     def break_down(self, error: Callable[[], BaseException]) -> None:
         """Fails every future with an exception of its own, and ends the workers by force."""
-        while self.pending:
-            _index, future = self.pending.popitem()
+        self.desk.close()
+        while (future := self.desk.pop_first()) is not None:
             self._fail(future, error())
-            del future
+        del future
         self._waiting.clear()
         self.core.abandon_tasks()
         with self._crew.repairing:

@@ -10,6 +10,7 @@ from multiprocessing import util
 from typing import Any
 
 from triga import _core
+from triga._processes.limits import limit_memory
 from triga._processes.link import Link
 from triga._processes.pickling import make_pickler
 
@@ -30,6 +31,8 @@ def unsendable(error: BaseException, value: Any) -> Any:
     """What stands for a value that cannot be pickled or sent."""
     from multiprocessing import pool
 
+    if isinstance(value, pool.ExceptionWithTraceback):  # type: ignore[attr-defined]
+        value = value.exc  # which says what it was; the wrapper does not
     return pool.MaybeEncodingError(error, value)  # type: ignore[attr-defined]
 
 
@@ -39,10 +42,12 @@ def pool_worker(
     initargs: tuple[Any, ...],
     maxtasks: int | None,
     wrap_exception: bool,
+    memory_limit: int | None = None,
 ) -> None:
     """The target of a Pool's worker processes."""
 
     def initialize() -> None:
+        limit_memory(memory_limit)
         if initializer is not None:
             initializer(*initargs)
 
