@@ -14,6 +14,7 @@ int module_state::visit(visitproc visit_one, void* argument) {
   if (const int stop = transports.traverse(visit_one, argument); stop != 0) return stop;
   if (const int stop = streams.traverse(visit_one, argument); stop != 0) return stop;
   if (const int stop = tls.traverse(visit_one, argument); stop != 0) return stop;
+  if (const int stop = sockets.traverse(visit_one, argument); stop != 0) return stop;
   if (const int stop = queues.visit(visit_one, argument); stop != 0) return stop;
   if (const int stop = threads.visit(visit_one, argument); stop != 0) return stop;
   return futures.visit(visit_one, argument);
@@ -24,6 +25,7 @@ void module_state::clear() {
   transports.clear();
   streams.clear();
   tls.clear();
+  sockets.clear();
   queues.clear();
   threads.clear();
   futures.clear();
@@ -53,6 +55,7 @@ int core_exec(PyObject* module) {
     register_transports(core);
     register_streams(core);
     register_tls(core);
+    register_sockets(core);
     register_process_pool(core);
     register_statistics(core);
     register_child_process(core);

@@ -6,6 +6,7 @@
 #include "bindings/types/futures_state.h"
 #include "bindings/types/loop.h"
 #include "bindings/types/queue_state.h"
+#include "bindings/types/socket_operation.h"
 #include "bindings/types/stream_transport.h"
 #include "bindings/types/streams_state.h"
 #include "bindings/types/threads_state.h"
@@ -24,6 +25,7 @@ struct module_state {
   loops::state loop;
   transports::state transports;
   streams::state streams;
+  sockets::state sockets;
   queue_state queues;
   threads_state threads;
   futures_state futures;

@@ -11,6 +11,7 @@ void register_loop(pybind11::module_& core);
 void register_transports(pybind11::module_& core);
 void register_streams(pybind11::module_& core);
 void register_tls(pybind11::module_& core);
+void register_sockets(pybind11::module_& core);
 void register_process_pool(pybind11::module_& core);
 void register_statistics(pybind11::module_& core);
 void register_child_process(pybind11::module_& core);

@@ -13,6 +13,7 @@
 #include "bindings/types/asyncio_calls.h"
 #include "bindings/types/file_queue.h"
 #include "bindings/types/future_link.h"
+#include "bindings/types/socket_operation.h"
 
 namespace triga::loops {
 namespace {
@@ -85,11 +86,12 @@ PyGetSetDef loop_getset[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
-// One method table of the three parts; it has to live as long as the type, so for ever.
+// One method table of all parts; it has to live as long as the type, so for ever.
 PyMethodDef* all_methods() {
   static std::vector<PyMethodDef> methods = [] {
     std::vector<PyMethodDef> all;
-    for (const PyMethodDef* part : {schedule_methods, descriptor_methods, run_methods}) {
+    for (const PyMethodDef* part :
+         {schedule_methods, descriptor_methods, run_methods, sockets::loop_methods}) {
       for (; part->ml_name != nullptr; ++part) all.push_back(*part);
     }
     all.push_back({nullptr, nullptr, 0, nullptr});
@@ -141,7 +143,7 @@ void bind_asyncio(PyObject* module, const pybind11::kwargs& given) {
 int state::traverse(visitproc visit, void* arg) const {
   for (const py::ref* each :
        {&base, &native_class, &futures, &tasks, &future_name, &task_name, &stock_create_task, &context_name,
-        &future_link, &asyncio_names, &report_slow}) {
+        &future_link, &asyncio_names, &report_slow, &operation}) {
     Py_VISIT(each->get());
   }
   return handles.traverse(visit, arg);
@@ -149,7 +151,7 @@ int state::traverse(visitproc visit, void* arg) const {
 
 void state::clear() {
   for (py::ref* each : {&base, &native_class, &futures, &tasks, &future_name, &task_name, &stock_create_task,
-                        &context_name, &future_link, &asyncio_names, &report_slow}) {
+                        &context_name, &future_link, &asyncio_names, &report_slow, &operation}) {
     each->reset();
   }
   handles.clear();

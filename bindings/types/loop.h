@@ -19,15 +19,28 @@ namespace triga::loops {
 
 class core;
 
-// The reader and the writer that add_reader() and add_writer() registered for one descriptor.
-struct descriptor_watch final : io::watcher {
+// Who waits for one descriptor to become readable or writable: a handle that add_reader() or add_writer()
+// made, or a socket operation (socket_operation.h).
+//
+// A handle wants to be told in every turn in which the descriptor is ready. An operation is told once, has
+// tried its system call before, and is soon followed by another of the same socket: as long as only
+// operations wait here, the registration is edge-triggered and stays when they are done, with `socket` to
+// tell whether it still is that socket's. A descriptor that was closed has left the epoll, and its number may
+// be another socket's by now.
+struct descriptor_watch final : io::watcher, loop::ready_task {
   explicit descriptor_watch(core& loop_core, int number) noexcept : owner(loop_core), fd(number) {}
   void on_ready(std::uint32_t events) override;
+  void run() override;  // tells the operations
 
   core& owner;
   int fd;
   py::ref reader;
   py::ref writer;
+  py::ref socket;                 // a weak reference
+  std::uint32_t kept = 0;         // what stays registered when no operation waits
+  std::uint32_t to_tell = 0;      // EPOLLIN, EPOLLOUT: which operations run() tells
+  std::size_t last_received = 0;  // by sock_recv()
+  bool posted = false;
 };
 
 struct state {
@@ -44,6 +57,7 @@ struct state {
   py::ref future_link;        // the type of what ties an asyncio future to a native concurrent one
   py::ref asyncio_names;      // see asyncio_calls.h
   py::ref report_slow;        // triga._loop.reports.callback_was_slow
+  py::ref operation;          // the type of socket operations
   handles::state handles;
 
   int traverse(visitproc visit_one, void* argument) const;
@@ -88,6 +102,17 @@ class core final : public loop::loop_client, public loop::signal_listener {
   [[nodiscard]] std::size_t watch_numbers() const noexcept {
     return watches_.size();
   }  // above every descriptor's
+
+  // Has a socket operation told, once, when fd is ready. Whoever waited on that side waits no more, as with
+  // add_reader(). `certainly`: the kernel is to look at the descriptor now, as the operation has not tried
+  // it. False: an exception is set.
+  bool arm(int fd, bool as_writer, PyObject* sock, PyObject* operation, bool certainly);
+  void disarm(int fd, bool as_writer, PyObject* operation);
+  // A transport takes over fd: what was kept for its socket goes.
+  void forget_socket(int fd);
+  [[nodiscard]] bool is_operation(PyObject* waiter) const noexcept {
+    return reinterpret_cast<PyObject*>(Py_TYPE(waiter)) == types_.operation.get();
+  }
 
   // For a native watcher or ready_task that leaves an exception set (KeyboardInterrupt, SystemExit): the turn
   // ends and run_forever() raises it; undispatched events stay for the next run.

@@ -40,6 +40,7 @@ void core::close() {
     if (!watches_[at]) continue;
     watches_[at]->reader.reset();
     watches_[at]->writer.reset();
+    watches_[at]->socket.reset();
   }
 }
 

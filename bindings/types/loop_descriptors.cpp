@@ -6,6 +6,7 @@
 
 #include "bindings/py/method.h"
 #include "bindings/types/loop.h"
+#include "bindings/types/socket_operation.h"
 
 namespace triga::loops {
 namespace {
@@ -16,8 +17,17 @@ py::ref& handle_of(descriptor_watch& watch, side which) noexcept {
   return which == side::read ? watch.reader : watch.writer;
 }
 
+constexpr std::uint32_t event_of(side which) noexcept { return which == side::read ? EPOLLIN : EPOLLOUT; }
+
 std::uint32_t events_of(const descriptor_watch& watch) noexcept {
-  return (watch.reader ? std::uint32_t{EPOLLIN} : 0U) | (watch.writer ? std::uint32_t{EPOLLOUT} : 0U);
+  const auto is_handle = [&](const py::ref& waiter) {
+    return waiter && !watch.owner.is_operation(waiter.get());
+  };
+  const std::uint32_t awaited =
+      (watch.reader ? std::uint32_t{EPOLLIN} : 0U) | (watch.writer ? std::uint32_t{EPOLLOUT} : 0U);
+  if (is_handle(watch.reader) || is_handle(watch.writer)) return awaited;
+  const std::uint32_t events = awaited | watch.kept;
+  return events != 0 ? events | std::uint32_t{EPOLLET} : 0U;
 }
 
 // As selectors' own conversion: an int, or what fileno() returns; ValueError for anything else. -1: an
@@ -49,7 +59,11 @@ PyObject* raise_errno(int error) {
   return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-bool cancel(PyObject* handle) {
+bool cancel(core& loop, PyObject* handle) {
+  if (loop.is_operation(handle)) {
+    sockets::on_superseded(handle);
+    return true;
+  }
   return static_cast<bool>(py::ref::steal(PyObject_CallMethod(handle, "cancel", nullptr)));
 }
 
@@ -64,11 +78,20 @@ io::status refresh(core& loop, descriptor_watch& watch) {
   return io::status(std::monostate{});
 }
 
+void forget_socket_of(descriptor_watch& watch) noexcept {
+  watch.kept = 0;
+  watch.socket.reset();
+}
+
 // Takes one side off. The handle it had, or null.
 py::ref take_off(core& loop, descriptor_watch& watch, side which) {
   py::ref handle = std::move(handle_of(watch, which));
   if (handle && !refresh(loop, watch)) loop.poller().remove(watch.fd);  // closed before it was removed
   return handle;
+}
+
+bool ensure_no_transport(PyObject* self, int fd) {
+  return static_cast<bool>(py::ref::steal(PyObject_CallMethod(self, "_ensure_fd_no_transport", "i", fd)));
 }
 
 PyObject* context_keyword(PyObject* const* args, Py_ssize_t count, PyObject* names) {
@@ -94,12 +117,13 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject*
   handles::track(handle.get());
   if (fields(self).debug != 0 && !handles::set_source_traceback(loop.handles(), handle.get())) return nullptr;
   descriptor_watch& watch = loop.watch(fd);
+  forget_socket_of(watch);
   py::ref old = std::exchange(handle_of(watch, Which), handle);
   if (const io::status done = refresh(loop, watch); !done) {
     handle_of(watch, Which) = std::move(old);
     return raise_errno(done.error());
   }
-  if (old && !cancel(old.get())) return nullptr;
+  if (old && !cancel(loop, old.get())) return nullptr;
   return handle.release();
 }
 
@@ -112,7 +136,7 @@ PyObject* remove(PyObject* self, PyObject* file) {
   descriptor_watch* watch = loop.find_watch(fd);
   const py::ref handle = watch != nullptr ? take_off(loop, *watch, Which) : py::ref();
   if (!handle) Py_RETURN_FALSE;
-  if (!cancel(handle.get())) return nullptr;
+  if (!cancel(loop, handle.get())) return nullptr;
   Py_RETURN_TRUE;
 }
 
@@ -143,7 +167,7 @@ PyObject* descriptors(PyObject* self, PyObject*) {
   py::ref list = py::ref::steal(PyList_New(0));
   for (int fd = 0; list && static_cast<std::size_t>(fd) < loop.watch_numbers(); ++fd) {
     const descriptor_watch* watch = loop.find_watch(fd);
-    if (watch == nullptr || events_of(*watch) == 0) continue;
+    if (watch == nullptr || (!watch->reader && !watch->writer)) continue;
     const int mask = (watch->reader ? 1 : 0) | (watch->writer ? 2 : 0);
     const auto or_none = [](const py::ref& handle) { return handle ? handle.get() : Py_None; };
     const py::ref entry =
@@ -171,7 +195,9 @@ void descriptor_watch::on_ready(std::uint32_t events) {
   // As asyncio: an error or a hang-up is for both sides to find out.
   const auto ready = [this](py::ref& handle, side which) {
     if (!handle) return;
-    if (handles::is_cancelled(owner.handles(), handle.get())) {
+    if (owner.is_operation(handle.get())) {
+      to_tell |= event_of(which);
+    } else if (handles::is_cancelled(owner.handles(), handle.get())) {
       take_off(owner, *this, which);
     } else {
       owner.queue(Py_NewRef(handle.get()));
@@ -179,6 +205,63 @@ void descriptor_watch::on_ready(std::uint32_t events) {
   };
   if ((events & ~std::uint32_t{EPOLLOUT}) != 0) ready(reader, side::read);
   if ((events & ~std::uint32_t{EPOLLIN}) != 0) ready(writer, side::write);
+  if (to_tell == 0 || posted) return;
+  posted = true;  // behind what is queued, as handles are
+  owner.loop().post(*this);
+}
+
+void descriptor_watch::run() {
+  posted = false;
+  const std::uint32_t told = std::exchange(to_tell, 0);
+  for (const side which : {side::read, side::write}) {
+    // Another operation that waits here since has taken its event out of to_tell.
+    const py::ref waiter = handle_of(*this, which);
+    if ((told & event_of(which)) == 0 || !waiter || !owner.is_operation(waiter.get())) continue;
+    sockets::on_ready(waiter.get());
+    if (PyErr_Occurred() != nullptr) return;
+  }
+}
+
+bool core::arm(int fd, bool as_writer, PyObject* sock, PyObject* operation, bool certainly) {
+  if (!check_open(self_)) return false;
+  const side which = as_writer ? side::write : side::read;
+  const py::ref reference =
+      py::ref::steal(PyWeakref_NewRef(sock, nullptr));  // one object as long as it lives
+  if (!reference) return false;
+  descriptor_watch& watch = this->watch(fd);
+  const bool kept = reference.get() == watch.socket.get() &&
+                    poller().is_registered(fd, event_of(which) | EPOLLET, watch) && !certainly;
+  if (!kept && !ensure_no_transport(self_, fd)) return false;
+  watch.to_tell &= ~event_of(which);
+  py::ref old = std::exchange(handle_of(watch, which), py::ref::borrow(operation));
+  if (!kept) {
+    watch.socket = reference;
+    watch.kept |= event_of(which);
+    if (const io::status done = poller().add(fd, events_of(watch), watch); !done) {
+      handle_of(watch, which) = std::move(old);
+      forget_socket_of(watch);
+      raise_errno(done.error());
+      return false;
+    }
+  }
+  return !old || cancel(*this, old.get());
+}
+
+void core::disarm(int fd, bool as_writer, PyObject* operation) {
+  descriptor_watch* watch = find_watch(fd);
+  const side which = as_writer ? side::write : side::read;
+  if (watch == nullptr || handle_of(*watch, which).get() != operation) return;
+  const py::ref alive = std::move(handle_of(*watch, which));
+  const bool level = watch->reader || watch->writer ? (events_of(*watch) & EPOLLET) == 0 : false;
+  // A handle on the other side does not want to hear of this one for ever.
+  if (level && !refresh(*this, *watch)) poller().remove(fd);
+}
+
+void core::forget_socket(int fd) {
+  descriptor_watch* watch = find_watch(fd);
+  if (watch == nullptr || !watch->socket) return;
+  forget_socket_of(*watch);
+  if (poller().is_registered(fd, 0, *watch) && !refresh(*this, *watch)) poller().remove(fd);
 }
 
 PyMethodDef descriptor_methods[] = {

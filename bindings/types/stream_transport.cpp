@@ -48,6 +48,11 @@ bool method_names::intern() {
       {&fileno, "fileno"},
       {&close, "close"},
       {&fatal_error, "_fatal_error"},
+      {&socket, "socket"},
+      {&sockname, "sockname"},
+      {&peername, "peername"},
+      {&getsockname, "getsockname"},
+      {&getpeername, "getpeername"},
       {&debug, "_debug"},
       {&report, "_report"},
       {&warn_of_lost_writes, "_warn_of_lost_writes"},
@@ -64,12 +69,14 @@ bool method_names::intern() {
 int state::traverse(visitproc visit, void* arg) const {
   Py_VISIT(type.get());
   Py_VISIT(buffered_protocol.get());
+  Py_VISIT(transport_socket.get());
   return 0;
 }
 
 void state::clear() {
   type.reset();
   buffered_protocol.reset();
+  transport_socket.reset();
 }
 
 // ---- the transport's life
@@ -79,8 +86,9 @@ transport::transport(PyObject* self, state& types) noexcept
     : self_(self), types_(types), stream_(*this, release_bytes) {}
 
 int transport::traverse(visitproc visit, void* arg) const {
-  for (const py::ref* each : {&loop, &sock, &protocol, &extra, &server, &empty_waiter, &context,
-                              &read_context_, &write_context_, &keepers_, &high_water, &low_water}) {
+  for (const py::ref* each :
+       {&loop, &sock, &protocol, &extra, &server, &empty_waiter, &context, &read_context_, &write_context_,
+        &keepers_, &closed_sock_, &high_water, &low_water}) {
     Py_VISIT(each->get());
   }
   return 0;
@@ -92,7 +100,7 @@ void transport::clear() {
   stream_.detach();
   core_ = nullptr;
   for (py::ref* each : {&sock, &protocol, &extra, &server, &empty_waiter, &context, &read_context_,
-                        &write_context_, &keepers_, &high_water, &low_water, &loop}) {
+                        &write_context_, &keepers_, &closed_sock_, &high_water, &low_water, &loop}) {
     each->reset();
   }
 }
@@ -108,7 +116,7 @@ bool transport::open(loops::core& core, PyObject* socket, PyObject* with_context
   if (with_context != Py_None) context = py::ref::borrow(with_context);
   keepers_ = py::ref::borrow(kept_by);
   stream_.attach(core.poller(), fd);
-  return true;
+  return note_peer();
 }
 
 void transport::settle_keeping() {
@@ -235,7 +243,7 @@ PyType_Spec transport_spec = {
 
 }  // namespace
 
-PyObject* make_type(PyObject* core, PyObject* base, PyObject* buffered_protocol) {
+PyObject* make_type(PyObject* core, PyObject* base, PyObject* buffered_protocol, PyObject* transport_socket) {
   state& types = state_of(core).transports;
   const auto size = static_cast<std::size_t>(reinterpret_cast<PyTypeObject*>(base)->tp_basicsize);
   if (size != offsetof(transport_object, dict)) {
@@ -246,6 +254,7 @@ PyObject* make_type(PyObject* core, PyObject* base, PyObject* buffered_protocol)
   types.type = py::ref::steal(PyType_FromModuleAndSpec(core, &transport_spec, bases.get()));
   if (!types.type) throw pybind11::error_already_set();
   types.buffered_protocol = py::ref::borrow(buffered_protocol);
+  types.transport_socket = py::ref::borrow(transport_socket);
   types.empty_bytes = py::ref::steal(PyBytes_FromStringAndSize(nullptr, 0));
   if (!types.read_memory) {
     raise_mmap_threshold();

@@ -3,6 +3,9 @@
 
 #include <Python.h>
 
+#include <sys/socket.h>
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,6 +15,7 @@
 #include "bindings/py/ref.h"
 #include "bindings/types/loop.h"
 #include "runtime/loop/event_loop.h"
+#include "runtime/net/address.h"
 #include "runtime/net/stream.h"
 
 // The native stand-in for asyncio.selector_events._SelectorSocketTransport: TCP and Unix streams of triga's
@@ -28,6 +32,7 @@ struct method_names {
   py::ref data_received, get_buffer, buffer_updated, eof_received, connection_lost, pause_writing,
       resume_writing;
   py::ref call_soon, get_debug, set_result, set_exception, fileno, close, join;
+  py::ref socket, sockname, peername, getsockname, getpeername;
   py::ref fatal_error, debug, report, warn_of_lost_writes, call_connection_lost, release;
 
   bool intern();
@@ -37,6 +42,7 @@ struct state {
   py::ref type;
   py::ref buffered_protocol;  // asyncio.BufferedProtocol
   py::ref empty_bytes;        // b""
+  py::ref transport_socket;   // asyncio.trsock.TransportSocket
   method_names names;
   // Where every transport of this interpreter receives small reads: the GIL is held from the recv(2) to the
   // copy.
@@ -50,7 +56,20 @@ inline constexpr std::size_t most_per_read = 256 * 1024;  // asyncio's max_size
 
 // Makes the type under `base`, a class whose instances have asyncio's slots and no others. Throws
 // pybind11::error_already_set, or std::runtime_error if the base's layout is not the known one.
-PyObject* make_type(PyObject* core, PyObject* base, PyObject* buffered_protocol);
+PyObject* make_type(PyObject* core, PyObject* base, PyObject* buffered_protocol, PyObject* transport_socket);
+
+// An IPv4 or IPv6 address, or a short Unix one, in as little memory as it takes.
+class short_address {
+ public:
+  // False if it is longer, or empty.
+  bool take(const net::address& address) noexcept;
+  [[nodiscard]] net::address get() const noexcept;
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+
+ private:
+  std::array<std::byte, sizeof(sockaddr_in6)> bytes_{};
+  std::uint8_t size_ = 0;
+};
 
 // The C++ half of one transport: what its stream tells goes to the protocol, in the contexts and with the
 // errors that asyncio's transport would give. Everything is used under the GIL, on the loop's thread.
@@ -71,6 +90,9 @@ class transport final : public net::stream_sink, public loop::ready_task {
 
   // The transport's own methods, named as asyncio's. False or null: an exception is set.
   bool open(loops::core& core, PyObject* sock, PyObject* with_context, PyObject* kept_by);
+  // Makes `extra` complete, once. False: an exception is set.
+  bool describe();
+  [[nodiscard]] bool knows_peer() const noexcept { return peer_known_; }
   bool set_protocol(PyObject* protocol);
   bool start_reading();
   bool pause_reading();
@@ -108,11 +130,16 @@ class transport final : public net::stream_sink, public loop::ready_task {
   void half_close_failed(int error) override;
   void closed() override;
 
-  py::ref loop, sock, protocol, extra, server, empty_waiter;
-  py::ref context;                // given at construction (3.15), else null
-  py::ref high_water, low_water;  // as they were set; null: the defaults
+  py::ref loop, sock, protocol, extra, server, empty_waiter;  // extra: what was given, until describe()
+  py::ref context;                                            // given at construction (3.15), else null
+  py::ref high_water, low_water;                              // as they were set; null: the defaults
 
  private:
+  bool note_peer();
+  bool note_own_name();
+  py::ref own_name();
+  py::ref peer_name();
+  py::ref name_by(const py::ref& method, int (*ask)(int, sockaddr*, socklen_t*));
   std::span<std::byte> protocol_memory();
   std::span<std::byte> exact_memory();
   void release_read_memory();
@@ -139,11 +166,15 @@ class transport final : public net::stream_sink, public loop::ready_task {
   net::stream stream_;
   py::ref read_context_, write_context_;
   py::ref keepers_;
-  py::ref exact_;     // the bytes object that a large read goes straight into
-  Py_buffer view_{};  // the buffered protocol's memory, during a read
+  py::ref closed_sock_;  // what was `sock`
+  py::ref exact_;        // the bytes object that a large read goes straight into
+  Py_buffer view_{};     // the buffered protocol's memory, during a read
   std::size_t last_read_ = 0;
   std::uint32_t pending_events_ = 0;
   unsigned lost_writes_ = 0;  // asyncio's _conn_lost: 1 at the end, and one more for each write after it
+  short_address peer_, own_;
+  bool peer_known_ = false;
+  bool described_ = false;
   bool buffered_ = false;
   bool paused_ = false;
   bool protocol_connected_ = false;

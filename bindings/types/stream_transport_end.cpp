@@ -49,16 +49,19 @@ bool transport::call_connection_lost(PyObject* reason) {
   if (protocol_connected_) (void)call_method(protocol.get(), types_.names.connection_lost, reason);
   // What the protocol raised comes first; the rest is asyncio's finally block.
   py::ref raised = py::take_raised();
+  const bool named = note_own_name();
+  py::ref unnamed = named ? py::ref() : py::take_raised();
   stream_.detach();
   core_ = nullptr;
   settle_keeping();
   if (sock) (void)call_method(sock.get(), types_.names.close);
   py::ref first = py::take_raised();
+  if (!described_) closed_sock_ = sock;
   sock.reset();
   protocol.reset();
   loop.reset();
   (void)call_method(self_, types_.names.release);
-  for (py::ref* each : {&first, &raised}) {
+  for (py::ref* each : {&unnamed, &first, &raised}) {
     if (*each) py::raise_again(std::move(*each));
   }
   return PyErr_Occurred() == nullptr;

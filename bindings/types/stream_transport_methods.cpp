@@ -16,8 +16,9 @@ PyObject* transport_open(PyObject* self, PyObject* const* args, Py_ssize_t count
   }
   transport& native = native_of(self);
   loops::core* core = loops::core_or_error(state_of(Py_TYPE(self)).loop, args[0]);
-  if (core == nullptr || !native.open(*core, args[1], args[4], args[5])) return nullptr;
-  native.extra = py::ref::borrow(args[2]);
+  if (core == nullptr) return nullptr;
+  if (args[2] != Py_None) native.extra = py::ref::borrow(args[2]);
+  if (!native.open(*core, args[1], args[4], args[5])) return nullptr;
   if (args[3] != Py_None) native.server = py::ref::borrow(args[3]);
   Py_RETURN_NONE;
 }
@@ -89,6 +90,7 @@ PyObject* transport_get_extra_info(PyObject* self, PyObject* const* args, Py_ssi
     PyErr_SetString(PyExc_TypeError, "get_extra_info() missing 1 required positional argument: 'name'");
     return nullptr;
   }
+  if (!native_of(self).describe()) return nullptr;
   const py::ref& extra = native_of(self).extra;
   PyObject* value = extra ? PyDict_GetItemWithError(extra.get(), values[0]) : nullptr;
   if (value == nullptr && PyErr_Occurred() != nullptr) return nullptr;
@@ -145,6 +147,10 @@ PyObject* stream_answer(PyObject* self, void*) {
   return PyBool_FromLong((native_of(self).stream().*Question)());
 }
 
+PyObject* get_extra(PyObject* self, void* closure) {
+  return native_of(self).describe() ? get_object(self, closure) : nullptr;
+}
+
 PyObject* get_fd(PyObject* self, void*) { return PyLong_FromLong(native_of(self).stream().fd()); }
 
 PyObject* get_conn_lost(PyObject* self, void*) {
@@ -196,7 +202,8 @@ PyGetSetDef transport_properties[] = {
     {"_loop", get_object, set_object, nullptr, closure_of(0)},
     {"_sock", get_object, set_object, nullptr, closure_of(1)},
     {"_protocol", get_object, set_object, nullptr, closure_of(2)},
-    {"_extra", get_object, set_object, nullptr, closure_of(3)},
+    {"_extra", get_extra, set_object, nullptr, closure_of(3)},
+    {"_knows_peer", answer<&transport::knows_peer>, nullptr, nullptr, nullptr},
     {"_server", get_object, set_object, nullptr, closure_of(4)},
     {"_empty_waiter", get_object, set_object, nullptr, closure_of(5)},
     {"_context", get_object, nullptr, nullptr, closure_of(6)},

@@ -66,6 +66,11 @@ class poller {
   void close() noexcept;
 
   [[nodiscard]] bool watches(int fd) const noexcept { return find(fd) != nullptr; }
+  // Is fd registered for all of `events`, and for this watcher?
+  [[nodiscard]] bool is_registered(int fd, std::uint32_t events, const watcher& who) const noexcept {
+    const entry* found = find(fd);
+    return found != nullptr && found->who == &who && (found->events & events) == events;
+  }
   // The events that fd is registered for; 0 if it is not.
   [[nodiscard]] std::uint32_t events_of(int fd) const noexcept;
   [[nodiscard]] std::size_t size() const noexcept { return registered_; }

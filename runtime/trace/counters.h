@@ -34,8 +34,8 @@ enum class counter : std::size_t {
   timers_fired,       // timers that came due
   polls,              // epoll_wait calls
   descriptor_events,  // readiness events that epoll reported
-  bytes_read,         // bytes that native transports received
-  bytes_written,      // bytes that native transports sent
+  bytes_read,         // bytes that native transports and socket operations received
+  bytes_written,      // bytes that they sent
   stream_reads,       // reads of a StreamReader that took a copy of received bytes
   stream_passes,      // reads that passed a received bytes object on
   tls_bytes_read,     // bytes that TLS connections decrypted
@@ -50,6 +50,10 @@ enum class counter : std::size_t {
   workers_left_idle,  // workers of a pool that ended because they had no task for too long
   file_operations,    // operations of triga.aio that io_uring did
   threaded_file_ops,  // those that threads did, where there is no io_uring
+  socket_operations,  // sock_recv() and its kin that were done natively
+  datagrams_read,     // datagrams that native transports received
+  datagrams_sent,     // datagrams that they sent
+  sockets_accepted,   // connections taken from a listening socket
   count_              // how many there are
 };
 
@@ -75,7 +79,9 @@ inline constexpr std::array<std::string_view, counter_count> counter_names = {
     "items_hashed",      "items_compressed",
     "items_expanded",    "tasks_expired",
     "workers_left_idle", "file_operations",
-    "threaded_file_ops"};
+    "threaded_file_ops", "socket_operations",
+    "datagrams_read",    "datagrams_sent",
+    "sockets_accepted"};
 
 using counter_values = std::array<std::uint64_t, counter_count>;
 

@@ -14,7 +14,11 @@ from typing import Any
 
 from triga import _core
 from triga._loop import reports
+from triga._loop.accepting import Accepting
 from triga._loop.facade import ReadyQueue, Selector, Timers
+from triga._loop.names import NameResolution
+from triga._loop.pipes import PipeTransports
+from triga._loop.sockets import SocketOperations
 from triga._loop.transports import StreamTransports
 
 _core.bind_asyncio(
@@ -32,10 +36,12 @@ _core.bind_asyncio(
 StockEventLoop: Any = unix_events._UnixSelectorEventLoop
 
 
-class EventLoop(_core.LoopBase, StreamTransports, StockEventLoop):  # type: ignore[misc]  # the last base: Any
+class EventLoop(  # type: ignore[misc]  # the last base: Any
+    _core.LoopBase, SocketOperations, Accepting, StreamTransports, PipeTransports, NameResolution, StockEventLoop
+):
     """asyncio's selector event loop, with the C++ core in place of all that runs while it works.
 
-    What is not hot (servers, subprocesses, name resolution, TLS, shutdown) is asyncio's own code, on native scheduling
+    What is not hot (subprocesses, TLS, shutdown) is asyncio's own code, on native scheduling
     and native readers and writers.
     """
 

@@ -5,9 +5,10 @@ What runs for every message is C++ (``bindings/types/stream_transport*``, ``runt
 
 from __future__ import annotations
 
+import socket
 import sys
 import warnings
-from asyncio import base_events, constants, futures, protocols, selector_events, sslproto, transports, trsock
+from asyncio import constants, futures, protocols, selector_events, sslproto, transports, trsock
 from typing import TYPE_CHECKING, Any
 
 from triga import _core
@@ -17,24 +18,6 @@ _ATTACHES_ITSELF = sys.version_info >= (3, 13)  # Server._attach() and _detach()
 _FlowControlMixin: Any = transports._FlowControlMixin
 _sslproto: Any = sslproto  # its class is looked up at each use: the native one stands there when it is installed
 _set_result: Any = futures._set_result_unless_cancelled  # type: ignore[attr-defined]
-_set_nodelay: Any = base_events._set_nodelay  # type: ignore[attr-defined]
-
-
-def _describe(sock: Any, extra: dict[str, Any] | None) -> dict[str, Any]:
-    """What get_extra_info() knows of a socket; the peer is asked now, as it may be gone later."""
-    if extra is None:
-        extra = {}
-    extra["socket"] = trsock.TransportSocket(sock)
-    try:
-        extra["sockname"] = sock.getsockname()
-    except OSError:
-        extra["sockname"] = None
-    if "peername" not in extra:
-        try:
-            extra["peername"] = sock.getpeername()
-        except OSError:
-            extra["peername"] = None
-    return extra
 
 
 class _StreamTransportBase(_FlowControlMixin, transports.Transport):  # type: ignore[misc]  # private to asyncio: Any
@@ -59,12 +42,13 @@ class _StreamTransportBase(_FlowControlMixin, transports.Transport):  # type: ig
         server: Any = None,
         context: Any = None,
     ) -> None:
-        self._open(loop, sock, _describe(sock, extra), server, context, loop._streams)
+        self._open(loop, sock, extra, server, context, loop._streams)
         self.set_protocol(protocol)
         if server is not None:
             server._attach(*(self,) * _ATTACHES_ITSELF)
         loop._transports[self._sock_fd] = self
-        _set_nodelay(sock)
+        if sock.proto == socket.IPPROTO_TCP:  # as asyncio asks, without the enums that a socket makes of its attributes
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         options = {} if context is None else {"context": context}
         loop.call_soon(protocol.connection_made, self, **options)
         # Reading starts, and the waiter wakes, only when connection_made() has been called.
@@ -136,7 +120,18 @@ class _StreamTransportBase(_FlowControlMixin, transports.Transport):  # type: ig
         self._empty_waiter = None
 
 
-StreamTransport: Any = _core.make_stream_transport_type(_StreamTransportBase, protocols.BufferedProtocol)
+StreamTransport: Any = _core.make_stream_transport_type(
+    _StreamTransportBase, protocols.BufferedProtocol, trsock.TransportSocket
+)
+
+
+class _DatagramTransportBase(selector_events._SelectorDatagramTransport):  # type: ignore[name-defined,misc]  # private: Any
+    """asyncio's datagram transport, with an attribute that it has from 3.12 on."""
+
+    _paused = False
+
+
+DatagramTransport: Any = _core.make_datagram_transport_type(_DatagramTransportBase)
 
 
 class StreamTransports:
@@ -164,6 +159,7 @@ class StreamTransports:
             options = {} if context is None else {"context": context}
             make: Any = super()._make_socket_transport  # type: ignore[misc]  # BaseSelectorEventLoop's
             return make(sock, protocol, waiter, extra=extra, server=server, **options)
+        self._forget_socket(sock.fileno())  # type: ignore[attr-defined]  # LoopBase's
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
 
     def _make_ssl_transport(
@@ -195,3 +191,15 @@ class StreamTransports:
         )
         self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server, context=context)
         return ssl_protocol._app_transport
+
+    def _make_datagram_transport(
+        self, sock: Any, protocol: Any, address: Any = None, waiter: Any = None, extra: dict[str, Any] | None = None
+    ) -> Any:
+        if (
+            type(sock) is not socket.socket
+        ):  # one whose methods may be overridden: they are called, by asyncio's transport
+            make: Any = super()._make_datagram_transport  # type: ignore[misc]  # BaseSelectorEventLoop's
+            return make(sock, protocol, address, waiter, extra)
+        self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]  # BaseSelectorEventLoop's
+        self._forget_socket(sock.fileno())  # type: ignore[attr-defined]  # LoopBase's
+        return DatagramTransport(self, sock, protocol, address, waiter, extra)

@@ -1,0 +1,59 @@
+"""How a server of the native loop takes its connections: natively, a batch for each report, without a task for each."""
+
+from __future__ import annotations
+
+import contextvars
+import socket
+import sys
+from typing import Any
+
+_TAKES_CONTEXT = sys.version_info >= (3, 15)  # a server has a context of its own, as has each of its connections
+
+
+class Accepting:
+    """A base of the native loop: ``_accept_connection()``, the reader that asyncio gives to a server's sockets."""
+
+    def _accept_connection(
+        self: Any,
+        protocol_factory: Any,
+        sock: Any,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        *rest: Any,
+    ) -> None:
+        # With TLS a connection is made by a task that waits for the handshake; debug mode has reports: asyncio's own.
+        native = sslcontext is None and type(sock) is socket.socket and not self._debug
+        context = rest[-1] if _TAKES_CONTEXT and len(rest) == 3 else None
+        while native and backlog > 0:
+            try:
+                accepted = self._accept_now(sock)
+            except ConnectionAbortedError:
+                backlog -= 1
+                continue
+            except OSError:
+                native = False  # no descriptors left, for one: asyncio meets it again, and knows whom to tell
+            else:
+                if accepted is None:
+                    return
+                backlog -= 1
+                # Its own context, as that of the task that asyncio would make.
+                own = contextvars.copy_context() if context is None else context.copy()
+                options = {} if context is None else {"context": own}
+                own.run(self._serve_connection, protocol_factory, server, *accepted, options)
+        if not native:
+            stock: Any = super()._accept_connection  # type: ignore[misc]  # BaseSelectorEventLoop's
+            stock(protocol_factory, sock, sslcontext, server, backlog, *rest)
+
+    def _serve_connection(
+        self: Any, protocol_factory: Any, server: Any, connection: Any, address: Any, options: dict[str, Any]
+    ) -> None:
+        try:
+            protocol = protocol_factory()
+            transport = self._make_socket_transport(connection, protocol, server=server, **options)
+            if not getattr(transport, "_knows_peer", True):  # it is gone already
+                transport._extra["peername"] = address
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            connection.close()  # asyncio tells of it in debug mode only

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+// asyncio's datagram transport with native receiving and sending.
+#include "bindings/types/datagram_transport.h"
+
+#include <pybind11/pybind11.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "bindings/module_state.h"
+#include "bindings/py/method.h"
+#include "bindings/py/raised.h"
+#include "bindings/types/socket_address.h"
+#include "bindings/types/socket_operation.h"
+#include "runtime/trace/counters.h"
+
+namespace triga::sockets {
+namespace {
+
+// Datagrams of one readiness report: as many as are there, up to what keeps a turn short. Each report costs
+// the loop a turn; asyncio pays it for every datagram.
+constexpr int most_per_report = 32;
+
+py::ref attribute(PyObject* self, const py::ref& name) {
+  return py::ref::steal(PyObject_GetAttr(self, name.get()));
+}
+
+// Is the attribute true? -1: an exception is set.
+int truth(PyObject* self, const py::ref& name) {
+  const py::ref value = attribute(self, name);
+  return value ? PyObject_IsTrue(value.get()) : -1;
+}
+
+int descriptor(PyObject* self, const method_names& names) {
+  const py::ref fd = attribute(self, names.sock_fd);
+  return fd ? static_cast<int>(PyLong_AsLong(fd.get())) : -1;
+}
+
+bool call_protocol(PyObject* self, const state& types, const py::ref& method, PyObject* first,
+                   PyObject* second) {
+  const py::ref protocol = attribute(self, types.names.protocol_attribute);
+  PyObject* vector[] = {protocol.get(), first, second};
+  return protocol &&
+         py::ref::steal(PyObject_VectorcallMethod(method.get(), vector, second != nullptr ? 3 : 2, nullptr));
+}
+
+// An error of the socket is the protocol's to hear of; it ends nothing.
+bool tell_error(PyObject* self, const state& types, int error) {
+  errno = error;
+  PyErr_SetFromErrno(PyExc_OSError);
+  const py::ref raised = py::take_raised();
+  return call_protocol(self, types, types.names.error_received, raised.get(), nullptr);
+}
+
+py::ref address_of(state& types, const net::address& from) {
+  const bool internet = from.family() == AF_INET || from.family() == AF_INET6;
+  return internet && !from.empty() ? types.addresses.tuple_of(from) : to_python(from);
+}
+
+enum class received { one, none, failed };
+
+received receive(PyObject* self, state& types, int fd) {
+  net::address from;
+  sockaddr* where = from.to_fill();
+  const ssize_t count =
+      ::recvfrom(fd, types.read_memory, transports::most_per_read, MSG_DONTWAIT, where, from.size_to_fill());
+  if (count < 0) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return received::none;
+    return tell_error(self, types, errno) ? received::one : received::failed;
+  }
+  trace::count(trace::counter::datagrams_read);
+  trace::count(trace::counter::bytes_read, static_cast<std::uint64_t>(count));
+  const py::ref data =
+      py::ref::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(types.read_memory), count));
+  const py::ref address = data ? address_of(types, from) : py::ref();
+  const bool told =
+      address && call_protocol(self, types, types.names.datagram_received, data.get(), address.get());
+  return told ? received::one : received::failed;
+}
+
+// Is more to be given to the protocol in this turn? It may have closed or paused the transport.
+int goes_on(PyObject* self, const method_names& names) {
+  for (const py::ref* each : {&names.closing, &names.paused}) {
+    if (const int stop = truth(self, *each); stop != 0) return stop < 0 ? -1 : 0;
+  }
+  return 1;
+}
+
+PyObject* read_ready(PyObject* self, PyTypeObject* type, PyObject* const*, Py_ssize_t, PyObject*) {
+  state& types = state_of(type).sockets;
+  const int lost = truth(self, types.names.conn_lost);
+  if (lost < 0) return nullptr;
+  if (lost == 1) Py_RETURN_NONE;
+  const int fd = descriptor(self, types.names);
+  if (fd < 0 && PyErr_Occurred() != nullptr) return nullptr;
+  for (int count = 0; count < most_per_report; ++count) {
+    if (count > 0) {
+      const int more = goes_on(self, types.names);
+      if (more < 0) return nullptr;
+      if (more == 0) break;
+    }
+    const received outcome = receive(self, types, fd);
+    if (outcome == received::failed) return nullptr;
+    if (outcome == received::none) break;
+  }
+  Py_RETURN_NONE;
+}
+
+// Everything but the plain case is asyncio's: fixed addresses, the end, what is queued already, wrong
+// arguments.
+PyObject* stock_sendto(PyObject* self, const state& types, PyObject* data, PyObject* address) {
+  PyObject* vector[] = {self, data, address};
+  return PyObject_Vectorcall(types.stock_sendto.get(), vector, 3, nullptr);
+}
+
+// May a datagram go to the kernel as it is? `connected`: without an address.
+int is_plain(PyObject* self, const method_names& names, PyObject* data, PyObject* address, bool& connected) {
+  if (!PyBytes_CheckExact(data) || PyBytes_GET_SIZE(data) == 0) return 0;
+  for (const py::ref* each : {&names.buffer, &names.conn_lost}) {
+    if (const int set = truth(self, *each); set != 0) return set < 0 ? -1 : 0;
+  }
+  if (address != Py_None) {  // of a transport that was given one at its making, only that one will do
+    if (const int fixed = truth(self, names.address); fixed != 0) return fixed < 0 ? -1 : 0;
+  }
+  const py::ref extra = attribute(self, names.extra);
+  if (!extra) return -1;
+  if (!PyDict_CheckExact(extra.get())) return 0;
+  PyObject* peer = PyDict_GetItemWithError(extra.get(), names.peername.get());
+  if (peer == nullptr) return PyErr_Occurred() != nullptr ? -1 : 0;
+  const int has_peer = PyObject_IsTrue(peer);
+  connected = has_peer == 1;
+  return has_peer < 0 ? -1 : connected || address != Py_None;
+}
+
+PyObject* send_plain(PyObject* self, state& types, PyObject* data, PyObject* address, bool connected) {
+  const net::address* to = connected ? nullptr : types.addresses.address_of(address);
+  net::address made;
+  if (!connected && to == nullptr) {
+    const py::ref sock = attribute(self, types.names.sock);
+    if (!sock) return nullptr;
+    const int family = reinterpret_cast<PyObject*>(Py_TYPE(sock.get())) == types.socket_class.get()
+                           ? family_of(types, sock.get())
+                           : AF_UNSPEC;
+    const parsed read = from_python(family, address, made);
+    if (read == parsed::failed) return nullptr;
+    if (read == parsed::no) return stock_sendto(self, types, data, address);
+    to = &made;
+  }
+  const int fd = descriptor(self, types.names);
+  if (fd < 0 && PyErr_Occurred() != nullptr) return nullptr;
+  const ssize_t sent = ::sendto(fd, PyBytes_AS_STRING(data), static_cast<std::size_t>(PyBytes_GET_SIZE(data)),
+                                MSG_NOSIGNAL | MSG_DONTWAIT, to != nullptr ? to->get() : nullptr,
+                                to != nullptr ? to->size() : 0);
+  if (sent < 0) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+      return stock_sendto(self, types, data, address);  // tries once more, then queues it
+    }
+    if (!tell_error(self, types, errno)) return nullptr;
+    Py_RETURN_NONE;
+  }
+  trace::count(trace::counter::datagrams_sent);
+  trace::count(trace::counter::bytes_written, static_cast<std::uint64_t>(sent));
+  Py_RETURN_NONE;
+}
+
+PyObject* sendto(PyObject* self, PyTypeObject* type, PyObject* const* args, Py_ssize_t count,
+                 PyObject* names) {
+  state& types = state_of(type).sockets;
+  PyObject* address = count > 1 ? args[1] : Py_None;
+  if (count < 1 || count > 2 || (names != nullptr && PyTuple_GET_SIZE(names) > 0)) {
+    // Keywords, or an error: asyncio's function has the parameters.
+    const py::ref method =
+        py::ref::steal(PyObject_CallMethod(types.stock_sendto.get(), "__get__", "O", self));
+    if (!method) return nullptr;
+    return PyObject_Vectorcall(method.get(), args, static_cast<std::size_t>(count), names);
+  }
+  bool connected = false;
+  const int plain = is_plain(self, types.names, args[0], address, connected);
+  if (plain < 0) return nullptr;
+  if (plain == 0) return stock_sendto(self, types, args[0], address);
+  return send_plain(self, types, args[0], address, connected);
+}
+
+PyMethodDef datagram_methods[] = {
+    {"_read_ready", py::as_method(read_ready), METH_METHOD | METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"sendto", py::as_method(sendto), METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
+     "sendto(data, addr=None): sends a datagram now, or in the background what the kernel does not take."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot datagram_slots[] = {
+    {Py_tp_doc, const_cast<char*>("A datagram socket of triga's event loop.")},
+    {Py_tp_methods, datagram_methods},
+    {0, nullptr},
+};
+
+PyType_Spec datagram_spec = {
+    .name = "asyncio.selector_events._SelectorDatagramTransport",
+    .basicsize = 0,  // the base's: its state is all there is
+    .itemsize = 0,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = datagram_slots,
+};
+
+}  // namespace
+
+PyObject* make_datagram_type(PyObject* core, PyObject* base) {
+  state& types = state_of(core).sockets;
+  types.stock_sendto = py::ref::steal(PyObject_GetAttrString(base, "sendto"));
+  const py::ref bases = py::ref::steal(PyTuple_Pack(1, base));
+  PyObject* type =
+      bases && types.stock_sendto ? PyType_FromModuleAndSpec(core, &datagram_spec, bases.get()) : nullptr;
+  if (type == nullptr) throw pybind11::error_already_set();
+  return type;
+}
+
+}  // namespace triga::sockets

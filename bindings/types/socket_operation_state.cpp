@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// What an interpreter keeps for socket operations and for datagram and pipe transports.
+#include <utility>
+
+#include "bindings/types/socket_operation.h"
+
+namespace triga::sockets {
+
+bool method_names::intern() {
+  const std::pair<py::ref*, const char*> all[] = {
+      {&create_future, "create_future"},
+      {&done, "done"},
+      {&set_result, "set_result"},
+      {&fileno, "fileno"},
+      {&gettimeout, "gettimeout"},
+      {&sendto, "sendto"},
+      {&recvfrom, "recvfrom"},
+      {&recvfrom_into, "recvfrom_into"},
+      {&datagram_received, "datagram_received"},
+      {&error_received, "error_received"},
+      {&peername, "peername"},
+      {&sock, "_sock"},
+      {&data_received, "data_received"},
+      {&queue_rest, "_queue_rest"},
+      {&pipe_fd, "_fileno"},
+      {&sock_fd, "_sock_fd"},
+      {&protocol_attribute, "_protocol"},
+      {&closing, "_closing"},
+      {&paused, "_paused"},
+      {&conn_lost, "_conn_lost"},
+      {&buffer, "_buffer"},
+      {&address, "_address"},
+      {&extra, "_extra"},
+  };
+  for (const auto& [name, text] : all) {
+    *name = py::ref::steal(PyUnicode_InternFromString(text));
+    if (!*name) return false;
+  }
+  return true;
+}
+
+std::array<py::ref state::*, 9> state::objects() const noexcept {
+  return {&state::type,         &state::socket_class,    &state::stock_loop,
+          &state::family,       &state::socket_type,     &state::protocol,
+          &state::stock_sendto, &state::stock_pipe_read, &state::stock_pipe_write};
+}
+
+int state::traverse(visitproc visit, void* arg) const {
+  for (const auto each : objects()) Py_VISIT((this->*each).get());
+  return addresses.traverse(visit, arg);
+}
+
+void state::clear() {
+  for (const auto each : objects()) (this->*each).reset();
+  addresses.clear();
+}
+
+}  // namespace triga::sockets
