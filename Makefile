@@ -5,7 +5,8 @@
 #   make test-all       the same, then the quick suites on every other CPython from 3.11 to 3.15
 #   make conformance SUITES="test_queue test_threading" [PYTHON=python3.13]
 #   make stress         what takes longer than CI has: programs killed at a hundred random moments, a million tasks whose
-#                       counts add up (SEED=1 TASKS=1000000); stress-tsan does the latter with the C++ core alone
+#                       counts add up (SEED=1 TASKS=1000000), storms of 10,000 connections; stress-tsan does the
+#                       tasks with the C++ core alone
 #   make test-apps      uvicorn, aiohttp, asyncpg with PostgreSQL and redis-py with Redis on the native loop; anyio and
 #                       pytest-asyncio choosing it
 #   make asan, tsan     the C++ tests under the sanitizers
@@ -69,6 +70,8 @@ stress: venv-test
 	@TRIGA_KILLS=100 $(PY) -m pytest -q tests/python/test_process_parent_killed.py
 	@TRIGA=threads $(PY) -m tests.stress --seed $(SEED) --tasks $(TASKS)
 	@$(PY) -m pytest -q tests/stress
+	@TRIGA_STORM=10000 CTEST_ONLY=Storm scripts/ctest asan
+	@TRIGA_STORM=10000 $(PY) -m pytest -q tests/python/test_storm.py
 
 test-apps: venv-apps
 	@scripts/setup $(PYTHON) apps || true  # what is missing is named by the tests that are skipped for it
