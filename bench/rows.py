@@ -164,6 +164,8 @@ def _loop() -> list[Row]:
         ("call_soon_threadsafe", "call_soon_threadsafe, burst", 2.2, (CALL,)),
         ("run_in_executor", "run_in_executor round trip", 2.5, wakes),
         ("subprocess_wait", "subprocess spawn + wait", 4.3, (POSIX_SPAWN,)),
+        ("pipe_1k", "a pipe's transports, pieces of 1 KB", None, (CALL,)),
+        ("pipe_64k", "a pipe's transports, pieces of 64 KB", None, (CALL,)),
         ("queue_ping_pong", "asyncio.Queue ping-pong", 2.3, (CALL,)),
     ]
     return [

@@ -1,6 +1,7 @@
 """asyncio: standard-library code, the same for every arm. A peer's loop comes in through Runner(loop_factory=)."""
 
 import asyncio
+import os
 from importlib import import_module
 
 from meter import main, table
@@ -148,6 +149,67 @@ async def subprocess_wait(meter):
             assert await process.wait() == 0
 
 
+class Counting(asyncio.Protocol):
+    """Counts what it receives, and tells when all is there."""
+
+    def __init__(self, expected):
+        self.left = expected
+        self.done = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data):
+        """Counts."""
+        self.left -= len(data)
+        if self.left <= 0:
+            self.done.set_result(None)
+
+
+class Writing(asyncio.Protocol):
+    """Writes pieces for as long as the transport does not pause it."""
+
+    def __init__(self, piece, count):
+        self.piece, self.left, self.paused = piece, count, False
+
+    def connection_made(self, transport):
+        """Starts."""
+        self.transport = transport
+        self.resume_writing()
+
+    def pause_writing(self):
+        """More is queued than the transport likes."""
+        self.paused = True
+
+    def resume_writing(self):
+        """Goes on."""
+        self.paused = False
+        while self.left and not self.paused:
+            self.left -= 1
+            self.transport.write(self.piece)
+
+
+async def _pipe(meter, size, count):
+    loop = asyncio.get_running_loop()
+    reading, writing = os.pipe()
+    readable, writable = os.fdopen(reading, "rb", 0), os.fdopen(writing, "wb", 0)  # closed by their transports
+    receiver, counting = await loop.connect_read_pipe(lambda: Counting(size * count), readable)
+    with meter(count):
+        sender, _ = await loop.connect_write_pipe(lambda: Writing(bytes(size), count), writable)
+        await counting.done
+    sender.close()
+    receiver.close()
+
+
+@scenario
+async def pipe_1k(meter):
+    """Pieces of 1 KB through a pipe, from transport to transport."""
+    await _pipe(meter, 1024, meter.n(200_000))
+
+
+@scenario
+async def pipe_64k(meter):
+    """Pieces of 64 KB."""
+    await _pipe(meter, 65_536, meter.n(20_000))
+
+
 @scenario
 async def queue_ping_pong(meter):
     """A number to another task and back through two asyncio.Queues."""
@@ -169,6 +231,6 @@ if __name__ == "__main__":
     main(
         table(
             sleep_0, gather, call_soon, call_soon_3_arguments, call_soon_burst, call_later_cancel, timers,
-            call_soon_threadsafe, run_in_executor, subprocess_wait, queue_ping_pong,
+            call_soon_threadsafe, run_in_executor, subprocess_wait, pipe_1k, pipe_64k, queue_ping_pong,
         )
     )  # fmt: skip
