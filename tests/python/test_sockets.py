@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -603,10 +603,15 @@ def test_what_a_protocol_raises_is_reported_and_the_next_datagram_arrives() -> N
     run(main)
 
 
-def test_datagrams_that_the_kernel_does_not_take_are_queued_in_order() -> None:
+def test_datagrams_that_the_kernel_does_not_take_are_queued_in_order(tmp_path: Any) -> None:
+    """A Unix socket's queue holds a few datagrams; then its senders have to wait."""
+
     async def main(loop: Any) -> None:
-        with pair(kind=socket.SOCK_DGRAM) as (one, other):
-            transport, protocol = await endpoint(loop, sock=one.dup())
+        here, there = str(tmp_path / "here"), str(tmp_path / "there")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.bind(there)
+            other.setblocking(False)
+            transport, protocol = await endpoint(loop, family=socket.AF_UNIX, local_addr=here, remote_addr=there)
             sent = 0
             while not transport.get_write_buffer_size():
                 transport.sendto(struct.pack("I", sent) * 1000)
@@ -731,19 +736,57 @@ def test_a_server_without_descriptors_waits_and_goes_on() -> None:
     run(main)
 
 
-def test_a_factory_that_fails_closes_its_connection() -> None:
+def test_a_factory_that_fails_closes_its_connection(native: bool) -> None:
+    if not native:
+        pytest.skip("the standard loop leaves the socket to the garbage collector")
+
     def fail() -> asyncio.Protocol:
         raise ZeroDivisionError
 
     async def main(loop: Any) -> None:
         server = await loop.create_server(fail, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # asyncio's own leaves closing to the collector
-            gc.collect()
-            assert await reader.read() == b""
+        assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+        server.close()
+
+    run(main)
+
+
+def test_what_is_known_of_a_connection_is_known_after_its_end() -> None:
+    async def main(loop: Any) -> None:
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        _, writer = await asyncio.open_connection(*address)
+        writer.close()
+        await writer.wait_closed()
+        assert writer.get_extra_info("peername") == address
+        assert writer.get_extra_info("sockname")[0] == "127.0.0.1"
+        assert writer.get_extra_info("socket").fileno() == -1
+        assert writer.get_extra_info("nothing", 5) == 5
+        server.close()
+
+    run(main)
+
+
+def test_the_peer_of_a_connection_that_was_reset_before_it_was_accepted_is_known() -> None:
+    """accept(2) tells the address of a connection of which getpeername(2) knows nothing any more."""
+
+    class Told(asyncio.Protocol):
+        peer: ClassVar[Any] = None
+
+        def connection_made(self, transport: Any) -> None:
+            Told.peer = transport.get_extra_info("peername")
+
+    async def main(loop: Any) -> None:
+        server = await loop.create_server(Told, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            name = client.getsockname()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        while Told.peer is None:
+            await asyncio.sleep(0)
+        assert Told.peer == name
         server.close()
 
     run(main)
