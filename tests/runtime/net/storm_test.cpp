@@ -41,10 +41,9 @@ struct no_callbacks final : loop::loop_client {
   void before_block(bool) override {}
   void after_block() override {}
   bool on_interrupt() override { return true; }
-  bool run_callback(void*) override { return true; }
+  bool run_callback(const loop::foreign_callback&) override { return true; }
   bool good() const override { return true; }
-  void drop(void*) override {}
-  bool is_cancelled(void*) const override { return false; }
+  void drop(const loop::foreign_callback&) override {}
   void on_due(void*) override {}
 };
 
@@ -136,7 +135,7 @@ class acceptor final : public io::watcher {
     std::erase_if(served, [&](const std::unique_ptr<echo>& each) {
       EXPECT_LE(std::exchange(each->reads, 0), 1);
       EXPECT_LE(each->ended, 1);
-      ended += each->may_go() ? each->ended : 0;
+      ended += each->may_go() ? static_cast<std::size_t>(each->ended) : 0;
       return each->may_go();
     });
   }
