@@ -40,7 +40,8 @@ class Accepting:
                 # Its own context, as that of the task that asyncio would make.
                 own = contextvars.copy_context() if context is None else context.copy()
                 options = {} if context is None else {"context": own}
-                own.run(self._serve_connection, protocol_factory, server, *accepted, options)
+                connection, address = accepted
+                own.run(self._serve_connection, protocol_factory, server, connection, address, options)
         if not native:
             stock: Any = super()._accept_connection  # type: ignore[misc]  # BaseSelectorEventLoop's
             stock(protocol_factory, sock, sslcontext, server, backlog, *rest)

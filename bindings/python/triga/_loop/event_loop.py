@@ -36,8 +36,14 @@ _core.bind_asyncio(
 StockEventLoop: Any = unix_events._UnixSelectorEventLoop
 
 
-class EventLoop(  # type: ignore[misc]  # the last base: Any
-    _core.LoopBase, SocketOperations, Accepting, StreamTransports, PipeTransports, NameResolution, StockEventLoop
+class EventLoop(
+    _core.LoopBase,
+    SocketOperations,
+    Accepting,
+    StreamTransports,
+    PipeTransports,
+    NameResolution,
+    StockEventLoop,  # type: ignore[misc]  # Any
 ):
     """asyncio's selector event loop, with the C++ core in place of all that runs while it works.
 

@@ -95,13 +95,14 @@ def _ctypes_type(name: str, kind: Any) -> NativeType:
     shown = getattr(kind, "__name__", repr(kind))
     if not isinstance(kind, type):
         raise _refuse(name, f"{kind!r} among its types is no ctypes type")
+    described: Any = kind  # by its _type_, which ctypes does not declare
     if issubclass(kind, ctypes._Pointer):
-        return (shown, "P", _ctypes_element(kind._type_), True)
+        return (shown, "P", _ctypes_element(described._type_), True)
     if issubclass(kind, ctypes._CFuncPtr):
         return (shown, "P", "", False)
     if not issubclass(kind, ctypes._SimpleCData):
         raise _refuse(name, f"it takes or returns {shown} by value; use a pointer to it")
-    letter: str = kind._type_
+    letter: str = described._type_
     if letter == "P":
         return (shown, "P", "", True)
     if letter == "z":
