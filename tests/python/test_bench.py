@@ -71,6 +71,8 @@ def test_rows_are_unique_and_name_their_programs() -> None:
     for row in ROWS:
         if row.program == "pysamples":
             assert (ROOT / "pysamples" / f"{row.name}.py").exists()
+        elif row.program == "pool":  # C++ against C++
+            assert f'"{row.name}"' in (ROOT / "bench" / "native" / "pool" / "pool.cpp").read_text(encoding="utf-8")
         elif row.echo is None:
             program = (ROOT / "bench" / "programs" / f"{row.program}.py").read_text(encoding="utf-8")
             assert f"def {row.name}(" in program, row.key
