@@ -63,7 +63,7 @@ received receive(PyObject* self, state& types, int fd) {
   net::address from;
   sockaddr* where = from.to_fill();
   const ssize_t count =
-      ::recvfrom(fd, types.read_memory, transports::most_per_read, MSG_DONTWAIT, where, from.size_to_fill());
+      ::recvfrom(fd, read_memory(types), transports::most_per_read, MSG_DONTWAIT, where, from.size_to_fill());
   if (count < 0) {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return received::none;
     return tell_error(self, types, errno) ? received::one : received::failed;
@@ -71,7 +71,7 @@ received receive(PyObject* self, state& types, int fd) {
   trace::count(trace::counter::datagrams_read);
   trace::count(trace::counter::bytes_read, static_cast<std::uint64_t>(count));
   const py::ref data =
-      py::ref::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(types.read_memory), count));
+      py::ref::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(read_memory(types)), count));
   const py::ref address = data ? address_of(types, from) : py::ref();
   const bool told =
       address && call_protocol(self, types, types.names.datagram_received, data.get(), address.get());

@@ -161,7 +161,6 @@ void register_sockets(pybind11::module_& core) {
         types.family = member("family");
         types.socket_type = member("type");
         types.protocol = member("proto");
-        types.read_memory = state_of(module).transports.read_memory.get();
       },
       pybind11::arg("socket_class"), pybind11::arg("native_socket"), pybind11::arg("stock_loop"),
       "Makes socket.socket, its C base and asyncio's own loop known to the native socket operations.");

@@ -33,7 +33,7 @@ int descriptor(PyObject* self, const state& types) {
 bool give(PyObject* self, const state& types, ssize_t count) {
   trace::count(trace::counter::bytes_read, static_cast<std::uint64_t>(count));
   const py::ref data =
-      py::ref::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(types.read_memory), count));
+      py::ref::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(read_memory(types)), count));
   const py::ref protocol = attribute(self, types.names.protocol_attribute);
   return data && protocol &&
          py::ref::steal(
@@ -44,7 +44,7 @@ PyObject* read_ready(PyObject* self, PyTypeObject* type, PyObject* const*, Py_ss
   state& types = state_of(type).sockets;
   const int fd = descriptor(self, types);
   if (fd < 0 && PyErr_Occurred() != nullptr) return nullptr;
-  const ssize_t count = ::read(fd, types.read_memory, transports::most_per_read);
+  const ssize_t count = ::read(fd, read_memory(types), transports::most_per_read);
   if (count > 0) {
     if (!give(self, types, count)) return nullptr;
   } else if (count == 0 || !would_block(errno)) {

@@ -380,6 +380,7 @@ void make_type(PyObject* core) {
   state& types = state_of(core).sockets;
   types.type = py::ref::steal(PyType_FromModuleAndSpec(core, &operation_spec, nullptr));
   if (!types.type || !types.names.intern()) throw pybind11::error_already_set();
+  types.transports = &state_of(core).transports;
   state_of(core).loop.operation = types.type;
 }
 

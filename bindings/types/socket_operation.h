@@ -13,6 +13,10 @@
 
 // The native sock_recv() and its kin: objects that are awaited like asyncio's own coroutines, of which each
 // tries its system call first and waits for readiness only when the kernel has nothing.
+namespace triga::transports {
+struct state;
+}
+
 namespace triga::sockets {
 
 enum class kind : std::uint8_t {
@@ -43,7 +47,7 @@ struct state {
   py::ref stock_sendto;                       // of asyncio's datagram transport
   py::ref stock_pipe_read, stock_pipe_write;  // of its pipe transports
   address_cache addresses;
-  std::byte* read_memory = nullptr;  // where all transports of the interpreter receive small reads
+  const transports::state* transports = nullptr;  // the same interpreter's
 
   int traverse(visitproc visit_one, void* argument) const;
   void clear();
@@ -97,6 +101,8 @@ bool prepare(state& types, operation_object& self);
 // Does the system call.
 attempt try_once(state& types, operation_object& self, py::ref& result);
 
+// Where all transports of the interpreter receive small reads: transports::most_per_read bytes.
+[[nodiscard]] std::byte* read_memory(const state& types) noexcept;
 // The family of a socket.socket; -1 with an exception set.
 int family_of(const state& types, PyObject* sock);
 // accept4(2) of a listening socket; the result is (connection, address).

@@ -87,10 +87,10 @@ attempt receive_bytes(state& types, operation_object& op, py::ref& result) {
     if (waiting >= large_read) return receive_exactly(op, std::min(size, waiting), result);
   }
   if (size > most_per_read) return receive_exactly(op, size, result);
-  const ssize_t count = receive(op, types.read_memory, size);
+  const ssize_t count = receive(op, read_memory(types), size);
   if (count < 0) return failure();
   if (watch != nullptr) watch->last_received = static_cast<std::size_t>(count);
-  result = new_bytes(types.read_memory, count);
+  result = new_bytes(read_memory(types), count);
   return done_if(result);
 }
 
@@ -132,9 +132,9 @@ attempt receive_bytes_from(state& types, operation_object& op, py::ref& result) 
     return by_method(PyObject_CallMethodOneArg(op.sock, types.names.recvfrom.get(), op.argument), result);
   }
   net::address from;
-  const ssize_t count = receive_from(op, types.read_memory, size, from);
+  const ssize_t count = receive_from(op, read_memory(types), size, from);
   if (count < 0) return failure();
-  return pair_with_address(new_bytes(types.read_memory, count), from, result);
+  return pair_with_address(new_bytes(read_memory(types), count), from, result);
 }
 
 attempt receive_into_from(state& types, operation_object& op, py::ref& result) {
@@ -195,6 +195,8 @@ attempt send_to(state& types, operation_object& op, py::ref& result) {
 }
 
 }  // namespace
+
+std::byte* read_memory(const state& types) noexcept { return types.transports->read_memory.get(); }
 
 int family_of(const state& types, PyObject* sock) { return member_of(types.family, sock); }
 

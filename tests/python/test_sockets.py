@@ -501,7 +501,7 @@ def test_datagrams_go_to_and_fro(native: bool) -> None:
         await here[1].until(1)
         assert here[1].told == [(b"answer", address)]
         for transport, _ in (here, there):
-            assert isinstance(transport, asyncio.DatagramTransport)
+            assert isinstance(transport, asyncio.selector_events._SelectorDatagramTransport)
             assert type(transport).__name__ == "_SelectorDatagramTransport"
             transport.close()
         await there[1].until(5)
