@@ -89,6 +89,7 @@ def make_read_pipe_transport_type(base: type) -> type: ...
 def make_write_pipe_transport_type(base: type) -> type: ...
 def bind_sockets(socket_class: type, native_socket: type, stock_loop: type) -> None: ...
 
+@disjoint_base
 class StreamReaderBase:
     """The native half of asyncio.StreamReader."""
 
@@ -116,6 +117,7 @@ class StreamReaderBase:
     _exception: Any
     _transport: Any
 
+@disjoint_base
 class StreamWriterBase:
     """The native half of asyncio.StreamWriter."""
 
@@ -139,6 +141,7 @@ class StreamWriterBase:
     _reader: Any
     _loop: Any
 
+@disjoint_base
 class StreamProtocolBase:
     """The native half of asyncio.StreamReaderProtocol."""
 
@@ -164,15 +167,17 @@ class StreamCoroutine:
     @property
     def cr_running(self) -> bool: ...
 
+@final
 class CoroutineFunction:
     """CoroutineFunction(native, like): a native method that looks like an async def."""
 
-    def __init__(self, native: Any, like: Any) -> None: ...
+    def __new__(cls, native: Any, like: Any) -> Self: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
 
 def bind_streams(**given: Any) -> None: ...
 
+@disjoint_base
 class TlsProtocolBase:
     """The native half of asyncio.sslproto.SSLProtocol."""
 
@@ -410,6 +415,7 @@ class ProcessQueue:
     def qsize(self) -> int: ...
     def full(self) -> bool: ...
 
+@disjoint_base
 class SimpleProcessQueue:
     def put(self, obj: Any) -> None: ...
     def get(self) -> Any: ...
@@ -443,6 +449,7 @@ def close_queue(queue: ProcessQueue | SimpleProcessQueue, closed: bool) -> bool:
 def put_pickle(queue: ProcessQueue | SimpleProcessQueue, pickle: bytes) -> None: ...
 def take_pickle(queue: ProcessQueue | SimpleProcessQueue, dumps: Callable[[Any], Any]) -> bytes: ...
 
+@final
 class PickleSink:
     """Where a pickler writes a message for another process."""
 
