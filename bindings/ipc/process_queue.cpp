@@ -152,7 +152,7 @@ void send_simple(open_queue& queue, const outgoing& message) {
 
 // A task that cannot be pickled is reported as by the standard library's feeder, and is not put.
 void report(PyObject* self, PyObject* object, const pb::error_already_set& error) {
-  const pb::object value = error.value();
+  const pb::object& value = error.value();
   if (error.trace()) PyException_SetTraceback(value.ptr(), error.trace().ptr());
   const py::ref done = py::ref::steal(PyObject_CallMethod(self, "_put_failed", "OO", value.ptr(), object));
   if (!done) throw pb::error_already_set();

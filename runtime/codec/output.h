@@ -44,7 +44,7 @@ class output {
     adopt(larger, wanted);
   }
   void adopt(void* memory, std::size_t capacity) noexcept {
-    static_cast<void>(data_.release());  // realloc() has freed it
+    [[maybe_unused]] const void* const freed = data_.release();  // by realloc()
     data_.reset(static_cast<std::byte*>(memory));
     capacity_ = capacity;
   }

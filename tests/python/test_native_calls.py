@@ -387,12 +387,12 @@ except KeyboardInterrupt:
 def test_installed_the_standard_name_has_it_and_a_program_that_just_ends_waits_for_its_calls() -> None:
     done = run_program(
         """
-import ctypes, concurrent.futures
+import concurrent.futures, ctypes, os
 usleep = ctypes.CDLL(None).usleep
 usleep.argtypes = [ctypes.c_uint]
 executor = concurrent.futures.ThreadPoolExecutor(2)
 for _ in range(4):
-    executor.submit_native(usleep, 20_000).add_done_callback(lambda future: print(future.result(), flush=True))
+    executor.submit_native(usleep, 20_000).add_done_callback(lambda future: os.write(1, b"%d\\n" % future.result()))
 """
     )
     assert (done.stdout, done.stderr, done.returncode) == ("0\n" * 4, "", 0)
