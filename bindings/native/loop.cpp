@@ -65,7 +65,7 @@ void native_loop::run() noexcept {
     const std::unique_ptr<part> mine = take_part();
     work_until(*mine, never);
   } catch (const std::bad_alloc&) {
-    // One helper less: the others do its share.
+    return;  // one helper less: the others do its share
   }
 }
 

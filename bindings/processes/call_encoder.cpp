@@ -65,7 +65,7 @@ bool call_encoder::encode_fast(encoded& into, PyObject* function, PyObject* rest
 
 void call_encoder::encode_split(encoded& into, const std::string& function, PyObject* rest) {
   // Pickling may run any code: another call through here, and the end of the entry.
-  const std::string kept = function;
+  const std::string kept(function.data(), function.size());
   into.flags = call_flag::named_function;
   into.pickle.emplace(pickles_.encode(rest));
   begin(kept);

@@ -123,10 +123,10 @@ class reader {
   PyObject* text(kind which) {
     std::uint32_t size = 0;
     if (!get(size) || size > left_.size()) return nonsense();
-    const std::string_view bytes(reinterpret_cast<const char*>(left_.data()), size);
+    const char* const bytes = reinterpret_cast<const char*>(left_.data());
     left_ = left_.subspan(size);
-    if (which == kind::octets) return PyBytes_FromStringAndSize(bytes.data(), size);
-    return PyUnicode_DecodeASCII(bytes.data(), size, nullptr);
+    if (which == kind::octets) return PyBytes_FromStringAndSize(bytes, size);
+    return PyUnicode_DecodeASCII(bytes, size, nullptr);
   }
   PyObject* items(kind which, int depth) {
     std::uint32_t count = 0;
