@@ -115,13 +115,14 @@ void register_loops(py11::module_& core) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): without conversions load() compares types and throws nothing
 native_work* native_work_of(PyObject* object) noexcept {
   py11::detail::make_caster<native_work> caster;
   return caster.load(object, false) ? static_cast<native_work*>(caster) : nullptr;
 }
 
 void register_native(py11::module_& core) {
-  py11::class_<native_work, std::shared_ptr<native_work>>(core, "NativeWork");
+  [[maybe_unused]] const py11::class_<native_work, std::shared_ptr<native_work>> work(core, "NativeWork");
   py11::class_<native_function, std::shared_ptr<native_function>>(core, "NativeFunction")
       .def(py11::init<std::uintptr_t, std::string, py11::tuple, py11::list, std::uintptr_t, py11::object>(),
            py11::arg("address"), py11::arg("name"), py11::arg("result"), py11::arg("parameters"),
@@ -134,7 +135,8 @@ void register_native(py11::module_& core) {
           },
           py11::arg("arguments"));
   core.def("open_capsule", &open_capsule, py11::arg("capsule"));
-  py11::class_<native_call, native_work, std::shared_ptr<native_call>>(core, "NativeCall");
+  [[maybe_unused]] const py11::class_<native_call, native_work, std::shared_ptr<native_call>> call(
+      core, "NativeCall");
   register_loops(core);
 }
 

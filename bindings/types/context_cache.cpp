@@ -11,8 +11,9 @@ using words = std::vector<void*>;
 
 // Everything in a Context behind the object's head.
 words words_of(PyObject* context) {
-  const auto* begin = reinterpret_cast<void* const*>(reinterpret_cast<char*>(context) + sizeof(PyObject));
-  const auto size = static_cast<std::size_t>(Py_TYPE(context)->tp_basicsize) - sizeof(PyObject);
+  constexpr std::size_t head = sizeof(PyObject);
+  const auto* begin = reinterpret_cast<void* const*>(reinterpret_cast<char*>(context) + head);
+  const auto size = static_cast<std::size_t>(Py_TYPE(context)->tp_basicsize) - head;
   return {begin, begin + size / sizeof(void*)};
 }
 
