@@ -142,5 +142,6 @@ def test_a_storm_of_clients_leaves_nothing_behind() -> None:
     gc.collect()
     assert open_descriptors() == before, f"TRIGA_SEED={SEED}"
     assert set(Echo.ends.values()) == {1}, f"TRIGA_SEED={SEED}"
-    assert len(Echo.ends) > CONNECTIONS / 2  # some never arrive, on asyncio's loop too: probably reset before they were accepted
+    # Some never arrive, on asyncio's loop too: probably reset before they were accepted.
+    assert len(Echo.ends) > CONNECTIONS / 2
     assert reports == []
