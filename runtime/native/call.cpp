@@ -16,6 +16,7 @@ template <class Result>
 #endif
 Result call_as(const void* function, const std::array<word, most_integers>& i,
                const std::array<double, most_floats>& f) {
+  // NOLINTNEXTLINE(bugprone-bitwise-pointer-cast): a pointer to an object becomes one to a function
   const auto typed = std::bit_cast<any_function<Result>>(function);
   return typed(i[0], i[1], i[2], i[3], i[4], i[5], f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]);
 }
