@@ -97,7 +97,7 @@ bench: venv-bench
 	@$(PY) -m bench $(BENCH)
 
 develop: venv-test venv-lint
-	@cmake --preset tidy -DPython_EXECUTABLE=$(CURDIR)/$(PY) \
+	@cmake --preset tidy -DCMAKE_UNITY_BUILD=OFF -DPython_EXECUTABLE=$(CURDIR)/$(PY) \
 	  -Dpybind11_DIR=$$($(PY) -m pybind11 --cmakedir) >/dev/null
 	@ln -sf build/tidy/compile_commands.json .
 	@echo "source $(VENV)/bin/activate"

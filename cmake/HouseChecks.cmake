@@ -16,5 +16,6 @@ endforeach()
 add_library(triga_header_check OBJECT ${header_check_sources})
 target_link_libraries(triga_header_check PRIVATE triga::runtime)
 triga_warnings(triga_header_check)
+set_target_properties(triga_header_check PROPERTIES UNITY_BUILD OFF)  # each header by itself
 add_test(NAME house.headers_compile_alone
   COMMAND ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR} --target triga_header_check)

@@ -12,9 +12,6 @@ namespace {
 
 namespace pb = pybind11;
 
-// From this size on a copy is made without the GIL.
-constexpr std::size_t release_from = 64 * 1024;
-
 pb::object stolen(PyObject* object) {
   if (object == nullptr) throw pb::error_already_set();
   return pb::reinterpret_steal<pb::object>(object);
@@ -22,7 +19,7 @@ pb::object stolen(PyObject* object) {
 
 int read_into(const proc::message& from, void* memory, std::size_t size) {
   const std::span into(static_cast<std::byte*>(memory), size);
-  if (size < release_from) return from.read_body(into);
+  if (size < py::gil_free_copy_from) return from.read_body(into);
   const py::gil_release released;  // `from` is the caller's own; nobody else knows the new object yet
   return from.read_body(into);
 }

@@ -15,9 +15,6 @@ using proc::message_queue;
 using status = message_queue::status;
 using patience = message_queue::patience;
 
-// From this size on a message is copied without the GIL.
-constexpr std::size_t release_from = 64 * 1024;
-
 [[noreturn]] void raise(const pb::handle& type, const char* text = nullptr) {
   if (text != nullptr) {
     PyErr_SetString(type.ptr(), text);

@@ -14,9 +14,6 @@ using proc::batch;
 using proc::process_pool;
 using proc::receiver;
 
-// Below this a task is handed over with the GIL held: letting go costs more than the copy.
-constexpr std::size_t release_from = 64 * 1024;
-
 time_point deadline_of(const pb::object& timeout) {
   if (timeout.is_none()) return never;
   const double seconds = timeout.cast<double>();
@@ -101,7 +98,7 @@ std::size_t pool_binding::submit_chunks(const std::shared_ptr<receiver>& to, std
 void pool_binding::hand_over(const call_encoder::encoded& ready, const std::shared_ptr<receiver>& to,
                              std::uint64_t index, proc::task_terms terms) {
   terms.tag |= ready.flags;
-  if (ready.size < release_from) {
+  if (ready.size < py::gil_free_copy_from) {
     core_->submit(ready.content, to, index, terms);
     return;
   }

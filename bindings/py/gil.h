@@ -3,9 +3,14 @@
 
 #include <Python.h>
 
+#include <cstddef>
+
 #include "runtime/sync/spin.h"
 
 namespace triga::py {
+
+// So many bytes are copied without the GIL; below, letting go of it costs more than the copy.
+inline constexpr std::size_t gil_free_copy_from = 64 * 1024;
 
 // PyEval_SaveThread(), telling those who wait for the GIL after a spin.
 inline PyThreadState* let_go_of_gil() noexcept {

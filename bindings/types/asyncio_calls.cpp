@@ -27,23 +27,23 @@ void listener_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyMethodDef methods[] = {
+PyMethodDef calls_methods[] = {
     {"call_soon", py::as_method(listen), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"get_debug", no_debug, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyType_Slot slots[] = {
-    {Py_tp_methods, methods},
+PyType_Slot calls_slots[] = {
+    {Py_tp_methods, calls_methods},
     {Py_tp_dealloc, reinterpret_cast<void*>(listener_dealloc)},
     {0, nullptr},
 };
 
-PyType_Spec spec = {.name = "triga._core.CallListener",
-                    .basicsize = sizeof(listener_object),
-                    .itemsize = 0,
-                    .flags = Py_TPFLAGS_DEFAULT,
-                    .slots = slots};
+PyType_Spec calls_spec = {.name = "triga._core.CallListener",
+                          .basicsize = sizeof(listener_object),
+                          .itemsize = 0,
+                          .flags = Py_TPFLAGS_DEFAULT,
+                          .slots = calls_slots};
 
 // A future that is done schedules a new callback at once.
 bool have_a_future_call(PyObject* listener, PyObject* callback) {
@@ -65,7 +65,7 @@ bool is_context_alone(PyObject* names) noexcept {
 }  // namespace
 
 py::ref find_asyncio_names(PyObject* module) noexcept {
-  const py::ref type = py::ref::steal(PyType_FromModuleAndSpec(module, &spec, nullptr));
+  const py::ref type = py::ref::steal(PyType_FromModuleAndSpec(module, &calls_spec, nullptr));
   const py::ref listener = type ? py::ref::steal(PyObject_CallNoArgs(type.get())) : py::ref();
   py::ref names;
   if (listener && have_a_future_call(listener.get(), type.get())) {

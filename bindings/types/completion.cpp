@@ -2,12 +2,13 @@
 // _core.CompletionWatch: what triga's wait() and as_completed() sleep on.
 #include "bindings/types/completion.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 
 #include <climits>
 #include <new>
 
 #include "bindings/module_state.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/py/waiting.h"
 #include "bindings/types/future.h"
 
@@ -196,34 +197,34 @@ PyObject* watch_split(PyObject* object, PyObject*) {
 
 PyObject* get_pending(PyObject* self, void*) { return PyLong_FromSsize_t(as_watch(self)->pending); }
 
-PyMethodDef methods[] = {
+PyMethodDef completion_methods[] = {
     {"split", watch_split, METH_NOARGS, nullptr},
     {"wait", reinterpret_cast<PyCFunction>(watch_wait), METH_FASTCALL, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyGetSetDef getset[] = {
+PyGetSetDef completion_getset[] = {
     {"pending", get_pending, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
-PyType_Slot slots[] = {
+PyType_Slot completion_slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(watch_new)},
     {Py_tp_dealloc, reinterpret_cast<void*>(watch_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(watch_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(watch_clear)},
     {Py_tp_iter, reinterpret_cast<void*>(PyObject_SelfIter)},
     {Py_tp_iternext, reinterpret_cast<void*>(watch_next)},
-    {Py_tp_methods, methods},
-    {Py_tp_getset, getset},
+    {Py_tp_methods, completion_methods},
+    {Py_tp_getset, completion_getset},
     {0, nullptr},
 };
 
-PyType_Spec spec = {
+PyType_Spec completion_spec = {
     .name = "triga._core.CompletionWatch",
     .basicsize = sizeof(completion_watch_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = slots,
+    .slots = completion_slots,
 };
 
 }  // namespace
@@ -247,9 +248,9 @@ void completion_notify(future_object* future, bool raised) {
 
 void add_completion_type(PyObject* module) {
   futures_state& state = state_of(module).futures;
-  state.watch = py::ref::steal(PyType_FromModuleAndSpec(module, &spec, nullptr));
+  state.watch = py::ref::steal(PyType_FromModuleAndSpec(module, &completion_spec, nullptr));
   if (!state.watch || PyModule_AddObjectRef(module, "CompletionWatch", state.watch.get()) != 0) {
-    throw pybind11::error_already_set();
+    py::throw_raised();
   }
 }
 

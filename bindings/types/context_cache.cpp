@@ -11,10 +11,10 @@ using words = std::vector<void*>;
 
 // Everything in a Context behind the object's head.
 words words_of(PyObject* context) {
-  constexpr std::size_t head = sizeof(PyObject);
-  const auto* begin = reinterpret_cast<void* const*>(reinterpret_cast<char*>(context) + head);
-  const auto size = static_cast<std::size_t>(Py_TYPE(context)->tp_basicsize) - head;
-  return {begin, begin + size / sizeof(void*)};
+  const auto* begin = reinterpret_cast<void* const*>(context + 1);
+  const std::size_t size = static_cast<std::size_t>(Py_TYPE(context)->tp_basicsize) - sizeof(PyObject);
+  const std::size_t count = size / sizeof(void*);
+  return {begin, begin + count};
 }
 
 bool set_a_variable(PyObject* context) {

@@ -2,7 +2,7 @@
 // asyncio's datagram transport with native receiving and sending.
 #include "bindings/types/datagram_transport.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -10,6 +10,7 @@
 #include "bindings/module_state.h"
 #include "bindings/py/method.h"
 #include "bindings/py/raised.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/types/socket_address.h"
 #include "bindings/types/socket_operation.h"
 #include "runtime/trace/counters.h"
@@ -210,7 +211,7 @@ PyObject* make_datagram_type(PyObject* core, PyObject* base) {
   const py::ref bases = py::ref::steal(PyTuple_Pack(1, base));
   PyObject* type =
       bases && types.stock_sendto ? PyType_FromModuleAndSpec(core, &datagram_spec, bases.get()) : nullptr;
-  if (type == nullptr) throw pybind11::error_already_set();
+  if (type == nullptr) py::throw_raised();
   return type;
 }
 

@@ -3,7 +3,7 @@
 // each executor or thread (names, initializers, shutdown) is Python, in triga/_threads/executor.py.
 #include "bindings/types/executor.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 #include <structmember.h>
 
 #include <climits>
@@ -15,6 +15,7 @@
 #include "bindings/module_state.h"
 #include "bindings/py/gil.h"
 #include "bindings/py/seconds.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/py/type_name.h"
 #include "bindings/types/call_extras.h"
 #include "bindings/types/future.h"
@@ -364,7 +365,7 @@ void executor_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyMethodDef methods[] = {
+PyMethodDef executor_methods[] = {
     {"submit", reinterpret_cast<PyCFunction>(executor_submit), METH_FASTCALL | METH_KEYWORDS,
      "submit($self, fn, /, *args, **kwargs)\n--\n\nSchedules fn(*args, **kwargs) and returns a Future for "
      "its outcome."},
@@ -375,36 +376,36 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyGetSetDef getset[] = {
+PyGetSetDef executor_getset[] = {
     {"_shutdown", get_shutdown, set_shutdown, nullptr, nullptr},
     {"_broken", get_broken, set_broken, nullptr, nullptr},
     {"_work_queue", get_queue, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
-PyType_Slot slots[] = {
+PyType_Slot executor_slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(executor_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(executor_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(executor_clear)},
-    {Py_tp_methods, methods},
-    {Py_tp_getset, getset},
+    {Py_tp_methods, executor_methods},
+    {Py_tp_getset, executor_getset},
     {0, nullptr},
 };
 
-PyType_Spec spec = {
+PyType_Spec executor_spec = {
     .name = "triga._core.ExecutorCore",
     .basicsize = sizeof(executor_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
-    .slots = slots,
+    .slots = executor_slots,
 };
 
 }  // namespace
 
 void add_executor_type(PyObject* module) {
   futures_state& state = state_of(module).futures;
-  state.executor_core = py::ref::steal(PyType_FromModuleAndSpec(module, &spec, nullptr));
+  state.executor_core = py::ref::steal(PyType_FromModuleAndSpec(module, &executor_spec, nullptr));
   if (!state.executor_core || PyModule_AddObjectRef(module, "ExecutorCore", state.executor_core.get()) != 0) {
-    throw pybind11::error_already_set();
+    py::throw_raised();
   }
 }
 

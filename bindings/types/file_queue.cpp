@@ -2,7 +2,7 @@
 // _core.FileQueue: the aio::file_queue of one loop, with asyncio's futures for its outcomes.
 #include "bindings/types/file_queue.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 
 #include <cerrno>
 #include <memory>
@@ -12,6 +12,7 @@
 #include "bindings/module_state.h"
 #include "bindings/py/method.h"
 #include "bindings/py/raised.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/types/loop.h"
 #include "runtime/aio/file_queue.h"
 
@@ -216,7 +217,7 @@ PyObject* queue_close(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
-PyMethodDef methods[] = {
+PyMethodDef file_queue_methods[] = {
     {"open", queue_open, METH_VARARGS, "open(path: bytes, flags, mode) -> Future of the descriptor"},
     {"read", queue_read, METH_VARARGS,
      "read(fd, size, offset) -> Future of bytes; offset -1: the descriptor's own"},
@@ -274,28 +275,27 @@ void queue_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyType_Slot slots[] = {
+PyType_Slot file_queue_slots[] = {
     {Py_tp_doc, const_cast<char*>("Operations on files for one of triga's event loops.")},
     {Py_tp_new, reinterpret_cast<void*>(queue_new)},
-    {Py_tp_methods, methods},
+    {Py_tp_methods, file_queue_methods},
     {Py_tp_traverse, reinterpret_cast<void*>(queue_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(queue_clear)},
     {Py_tp_dealloc, reinterpret_cast<void*>(queue_dealloc)},
     {0, nullptr},
 };
 
-PyType_Spec spec = {.name = "triga._core.FileQueue",
-                    .basicsize = sizeof(file_queue_object),
-                    .itemsize = 0,
-                    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-                    .slots = slots};
+PyType_Spec file_queue_spec = {.name = "triga._core.FileQueue",
+                               .basicsize = sizeof(file_queue_object),
+                               .itemsize = 0,
+                               .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+                               .slots = file_queue_slots};
 
 }  // namespace
 
 void add_file_queue_type(PyObject* module) {
-  const py::ref type = py::ref::steal(PyType_FromModuleAndSpec(module, &spec, nullptr));
-  if (!type || PyModule_AddObjectRef(module, "FileQueue", type.get()) != 0)
-    throw pybind11::error_already_set();
+  const py::ref type = py::ref::steal(PyType_FromModuleAndSpec(module, &file_queue_spec, nullptr));
+  if (!type || PyModule_AddObjectRef(module, "FileQueue", type.get()) != 0) py::throw_raised();
 }
 
 }  // namespace triga

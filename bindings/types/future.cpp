@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bindings/types/future.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 #include <structmember.h>
 
 #include <cstddef>
@@ -9,6 +9,7 @@
 
 #include "bindings/module_state.h"
 #include "bindings/py/seconds.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/py/waiting.h"
 #include "bindings/types/completion.h"
 #include "bindings/types/future_link.h"
@@ -66,12 +67,12 @@ void future_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyMemberDef members[] = {
+PyMemberDef future_type_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(future_object, weak_references), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
 };
 
-PyType_Slot slots[] = {
+PyType_Slot future_type_slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(future_tp_new)},
     {Py_tp_init, reinterpret_cast<void*>(future_tp_init)},
     {Py_tp_dealloc, reinterpret_cast<void*>(future_dealloc)},
@@ -80,16 +81,16 @@ PyType_Slot slots[] = {
     {Py_tp_repr, reinterpret_cast<void*>(future_repr)},
     {Py_am_await, reinterpret_cast<void*>(await_future)},
     {Py_tp_methods, future_methods},
-    {Py_tp_members, members},
+    {Py_tp_members, future_type_members},
     {Py_tp_getset, future_getset},
     {0, nullptr},
 };
 
-PyType_Spec spec = {
+PyType_Spec future_type_spec = {
     .name = "triga._core.FutureCore",
     .basicsize = sizeof(future_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
-    .slots = slots,
+    .slots = future_type_slots,
 };
 
 void report_callback_error(future_object* self) {
@@ -266,9 +267,9 @@ const char* progress_name(progress value) noexcept {
 
 void add_future_type(PyObject* module) {
   futures_state& state = state_of(module).futures;
-  state.future_core = py::ref::steal(PyType_FromModuleAndSpec(module, &spec, nullptr));
+  state.future_core = py::ref::steal(PyType_FromModuleAndSpec(module, &future_type_spec, nullptr));
   if (!state.future_core || PyModule_AddObjectRef(module, "FutureCore", state.future_core.get()) != 0) {
-    throw pybind11::error_already_set();
+    py::throw_raised();
   }
 }
 

@@ -4,13 +4,14 @@
 // goes the other way.
 #include "bindings/types/future_link.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 #include <structmember.h>
 
 #include <cstddef>
 #include <utility>
 
 #include "bindings/module_state.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/types/future.h"
 #include "bindings/types/loop.h"
 
@@ -115,26 +116,26 @@ void link_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyMemberDef members[] = {
+PyMemberDef link_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(future_link, call), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
 };
 
-PyType_Slot slots[] = {
+PyType_Slot link_slots[] = {
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
-    {Py_tp_members, members},
+    {Py_tp_members, link_members},
     {Py_tp_traverse, reinterpret_cast<void*>(link_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(link_clear)},
     {Py_tp_dealloc, reinterpret_cast<void*>(link_dealloc)},
     {0, nullptr},
 };
 
-PyType_Spec spec = {.name = "triga._core.FutureLink",
-                    .basicsize = sizeof(future_link),
-                    .itemsize = 0,
-                    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-                             Py_TPFLAGS_DISALLOW_INSTANTIATION,
-                    .slots = slots};
+PyType_Spec link_spec = {.name = "triga._core.FutureLink",
+                         .basicsize = sizeof(future_link),
+                         .itemsize = 0,
+                         .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+                                  Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                         .slots = link_slots};
 
 py::ref new_link(const py::ref& type, PyObject* loop, PyObject* source, PyObject* target) {
   py::ref made = py::ref::steal(PyType_GenericAlloc(type.type(), 0));
@@ -155,8 +156,8 @@ bool tie(PyObject* future, PyObject* link) {
 }  // namespace
 
 void make_future_link_type(PyObject* module) {
-  py::ref type = py::ref::steal(PyType_FromModuleAndSpec(module, &spec, nullptr));
-  if (!type) throw pybind11::error_already_set();
+  py::ref type = py::ref::steal(PyType_FromModuleAndSpec(module, &link_spec, nullptr));
+  if (!type) py::throw_raised();
   state_of(module).loop.future_link = std::move(type);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bindings/types/handle.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 #include <structmember.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 
 #include "bindings/module_state.h"
 #include "bindings/py/raised.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/types/loop.h"
 
 namespace triga::handles {
@@ -279,12 +280,12 @@ PyType_Slot* slots_of(PyMethodDef* methods) {
 
 [[noreturn]] void refuse(const char* what) {
   PyErr_Format(PyExc_RuntimeError, "this asyncio is unlike any that triga knows: %s", what);
-  throw pybind11::error_already_set();
+  py::throw_raised();
 }
 
 Py_ssize_t offset_of(PyObject* type, const char* name) {
   py::ref member = py::ref::steal(PyObject_GetAttrString(type, name));
-  if (!member) throw pybind11::error_already_set();
+  if (!member) py::throw_raised();
   if (!Py_IS_TYPE(member.get(), &PyMemberDescr_Type)) refuse(name);
   return reinterpret_cast<PyMemberDescrObject*>(member.get())->d_member->offset;
 }
@@ -316,9 +317,9 @@ py::ref make_type(PyObject* core, const layout& found, PyObject* base, const cha
                       .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
                       .slots = slots};
   py::ref bases = py::ref::steal(PyTuple_Pack(1, base));
-  if (!bases) throw pybind11::error_already_set();
+  if (!bases) py::throw_raised();
   py::ref type = py::ref::steal(PyType_FromModuleAndSpec(core, &spec, bases.get()));
-  if (!type) throw pybind11::error_already_set();
+  if (!type) py::throw_raised();
   if (type.type()->tp_basicsize != size) refuse("a handle's size");
   return type;
 }
@@ -372,7 +373,7 @@ void make_types(PyObject* core, PyObject* handle, PyObject* timer, PyObject* thr
   types.thread_safe_base = py::ref::borrow(thread_safe);
   const py::ref threading = py::ref::steal(PyImport_ImportModule("threading"));
   if (threading) types.new_lock = py::ref::steal(PyObject_GetAttrString(threading.get(), "RLock"));
-  if (!types.new_lock) throw pybind11::error_already_set();
+  if (!types.new_lock) py::throw_raised();
 }
 
 PyObject* make(state& types, PyObject* loop, PyObject* callback, PyObject* const* args, Py_ssize_t count,

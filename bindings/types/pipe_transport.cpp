@@ -5,13 +5,14 @@
 // meets the same end of file or error: it has the texts, the order of callbacks and the state of its version.
 #include "bindings/types/pipe_transport.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "bindings/module_state.h"
 #include "bindings/py/method.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/types/socket_operation.h"
 #include "runtime/trace/counters.h"
 
@@ -115,13 +116,13 @@ PyObject* make_type(PyObject* core, PyObject* base, const char* name, const char
                       .slots = slots};
   const py::ref bases = py::ref::steal(PyTuple_Pack(1, base));
   PyObject* type = bases ? PyType_FromModuleAndSpec(core, &spec, bases.get()) : nullptr;
-  if (type == nullptr) throw pybind11::error_already_set();
+  if (type == nullptr) py::throw_raised();
   return type;
 }
 
 py::ref method_of(PyObject* base, const char* name) {
   py::ref method = py::ref::steal(PyObject_GetAttrString(base, name));
-  if (!method) throw pybind11::error_already_set();
+  if (!method) py::throw_raised();
   return method;
 }
 

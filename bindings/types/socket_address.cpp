@@ -16,8 +16,9 @@ py::ref path_of(const net::address& address) {
   const std::string_view path = address.path();
   const auto size = static_cast<Py_ssize_t>(path.size());
   const bool abstract = !path.empty() && path.front() == '\0';
-  return py::ref::steal(abstract ? PyBytes_FromStringAndSize(path.data(), size)
-                                 : PyUnicode_DecodeFSDefaultAndSize(path.data(), size));
+  const char* const begin = path.data();
+  return py::ref::steal(abstract ? PyBytes_FromStringAndSize(begin, size)
+                                 : PyUnicode_DecodeFSDefaultAndSize(begin, size));
 }
 
 // A whole number of the tuple, in its range. Nothing if it is something else: the socket module says what is

@@ -2,7 +2,7 @@
 // The awaitable of one socket operation: asyncio's coroutine without its frame.
 #include "bindings/types/socket_operation.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 #include <structmember.h>
 
 #include <cerrno>
@@ -11,6 +11,7 @@
 #include "bindings/module_state.h"
 #include "bindings/py/error.h"
 #include "bindings/py/method.h"
+#include "bindings/py/throw_raised.h"
 #include "runtime/trace/counters.h"
 
 namespace triga::sockets {
@@ -379,7 +380,7 @@ void on_ready(PyObject* self) {
 void make_type(PyObject* core) {
   state& types = state_of(core).sockets;
   types.type = py::ref::steal(PyType_FromModuleAndSpec(core, &operation_spec, nullptr));
-  if (!types.type || !types.names.intern()) throw pybind11::error_already_set();
+  if (!types.type || !types.names.intern()) py::throw_raised();
   types.transports = &state_of(core).transports;
   state_of(core).loop.operation = types.type;
 }

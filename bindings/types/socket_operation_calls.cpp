@@ -120,7 +120,7 @@ int member_of(const py::ref& descriptor, PyObject* sock) {
   return value ? static_cast<int>(PyLong_AsLong(value.get())) : -1;
 }
 
-attempt pair_with_address(py::ref first, const net::address& from, py::ref& result) {
+attempt pair_with_address(const py::ref& first, const net::address& from, py::ref& result) {
   const py::ref address = first ? to_python(from) : py::ref();
   if (address) result = py::ref::steal(PyTuple_Pack(2, first.get(), address.get()));
   return done_if(result);

@@ -134,7 +134,7 @@ int set_flag(PyObject* self, PyObject* value, void*) {
 }
 
 template <char protocol_object::* Flag>
-constexpr PyGetSetDef flag(const char* name) {
+constexpr PyGetSetDef flag(const char* name) noexcept {
   return {name, get_flag<Flag>, set_flag<Flag>, nullptr, nullptr};
 }
 

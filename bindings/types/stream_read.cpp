@@ -6,17 +6,15 @@
 #include <string_view>
 #include <vector>
 
-#include "bindings/module_state.h"
 #include "bindings/py/method.h"
 #include "bindings/types/stream_call.h"
 #include "bindings/types/stream_coroutine.h"
 #include "bindings/types/stream_reader.h"
+#include "bindings/types/stream_types.h"
 #include "runtime/trace/counters.h"
 
 namespace triga::streams {
 namespace {
-
-state& types_of(PyObject* reader) { return state_of(Py_TYPE(reader)).streams; }
 
 // ---- steps that the coroutines share
 
@@ -337,6 +335,7 @@ py::ref separators_from(PyObject* separator) {
   }
   if (PY_VERSION_HEX < 0x030D0000 || !PyTuple_CheckExact(separator)) return {};
   std::vector<PyObject*> all;
+  all.reserve(static_cast<std::size_t>(PyTuple_GET_SIZE(separator)));
   for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(separator); ++at)
     all.push_back(PyTuple_GET_ITEM(separator, at));
   const auto unfit = [](PyObject* each) { return !PyBytes_CheckExact(each) || PyBytes_GET_SIZE(each) == 0; };

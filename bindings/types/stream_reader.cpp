@@ -9,15 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include "bindings/module_state.h"
 #include "bindings/py/arguments.h"
 #include "bindings/py/method.h"
 #include "bindings/types/stream_call.h"
+#include "bindings/types/stream_types.h"
 
 namespace triga::streams {
 namespace {
-
-state& types_of(PyObject* self) { return state_of(Py_TYPE(self)).streams; }
 
 PyObject* none_if(bool good) { return good ? Py_NewRef(Py_None) : nullptr; }
 

@@ -2,7 +2,7 @@
 // The transport's type, its life, and its turns on the loop.
 #include "bindings/types/stream_transport.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 #include <structmember.h>
 
 #include <cerrno>
@@ -12,6 +12,7 @@
 
 #include "bindings/module_state.h"
 #include "bindings/py/raised.h"
+#include "bindings/py/throw_raised.h"
 
 namespace triga::transports {
 namespace {
@@ -250,9 +251,9 @@ PyObject* make_type(PyObject* core, PyObject* base, PyObject* buffered_protocol,
     throw std::runtime_error("asyncio's transport classes have other slots than triga knows");
   }
   const py::ref bases = py::ref::steal(PyTuple_Pack(1, base));
-  if (!bases || !types.names.intern()) throw pybind11::error_already_set();
+  if (!bases || !types.names.intern()) py::throw_raised();
   types.type = py::ref::steal(PyType_FromModuleAndSpec(core, &transport_spec, bases.get()));
-  if (!types.type) throw pybind11::error_already_set();
+  if (!types.type) py::throw_raised();
   types.buffered_protocol = py::ref::borrow(buffered_protocol);
   types.transport_socket = py::ref::borrow(transport_socket);
   types.empty_bytes = py::ref::steal(PyBytes_FromStringAndSize(nullptr, 0));

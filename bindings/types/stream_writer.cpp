@@ -10,6 +10,7 @@
 #include "bindings/types/stream_coroutine.h"
 #include "bindings/types/stream_protocol.h"
 #include "bindings/types/stream_reader.h"
+#include "bindings/types/stream_types.h"
 
 namespace triga::streams {
 namespace {
@@ -23,8 +24,6 @@ struct writer_object {
 };
 
 writer_object& fields(PyObject* self) noexcept { return *reinterpret_cast<writer_object*>(self); }
-
-state& types_of(PyObject* writer) { return state_of(Py_TYPE(writer)).streams; }
 
 // The native half of the writer's transport, or null if it is another's.
 transports::transport* native_transport(PyObject* self) {

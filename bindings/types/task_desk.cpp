@@ -71,7 +71,7 @@ desk& state_of_desk(PyObject* object) noexcept { return *reinterpret_cast<desk_o
 
 // Runs C++ that may throw Python's exceptions or its own.
 template <class Work>
-PyObject* guarded(Work work) noexcept {
+PyObject* guarded(Work work) {
   try {
     return work();
   } catch (pb::error_already_set& error) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "bindings/types/thread_handle.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 
 #include <new>
 
 #include "bindings/module_state.h"
 #include "bindings/py/seconds.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/py/waiting.h"
 
 namespace triga {
@@ -134,7 +135,7 @@ PyType_Spec lease_spec = {
 
 py::ref make_type(PyObject* module, PyType_Spec& spec) {
   auto type = py::ref::steal(PyType_FromModuleAndSpec(module, &spec, nullptr));
-  if (!type) throw pybind11::error_already_set();
+  if (!type) py::throw_raised();
   return type;
 }
 
@@ -174,7 +175,7 @@ void add_thread_handle_types(PyObject* module) {
   state.handle_type = make_type(module, handle_spec);
   state.lease_type = make_type(module, lease_spec);
   if (PyModule_AddObjectRef(module, "ThreadHandle", state.handle_type.get()) != 0) {
-    throw pybind11::error_already_set();
+    py::throw_raised();
   }
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "bindings/types/thread_start.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 
 #include <new>
 
 #include "bindings/module_state.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/types/python_job.h"
 #include "bindings/types/stack_chunks.h"
 #include "bindings/types/thread_handle.h"
@@ -213,7 +214,7 @@ PyMethodDef functions[] = {
 }  // namespace
 
 void add_thread_functions(PyObject* module) {
-  if (PyModule_AddFunctions(module, functions) != 0) throw pybind11::error_already_set();
+  if (PyModule_AddFunctions(module, functions) != 0) py::throw_raised();
 }
 
 }  // namespace triga

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bindings/types/work_queue.h"
 
-#include <pybind11/pybind11.h>
+#include <Python.h>
 #include <structmember.h>
 
 #include <cstddef>
@@ -9,6 +9,7 @@
 
 #include "bindings/module_state.h"
 #include "bindings/py/gil.h"
+#include "bindings/py/throw_raised.h"
 #include "bindings/types/future.h"
 #include "bindings/types/worker_context.h"
 #include "runtime/trace/counters.h"
@@ -164,7 +165,7 @@ void queue_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyMethodDef methods[] = {
+PyMethodDef work_queue_methods[] = {
     {"work", reinterpret_cast<PyCFunction>(queue_work), METH_FASTCALL, nullptr},
     {"attend", queue_attend, METH_NOARGS, nullptr},
     {"wants_attendant", queue_wants_attendant, METH_NOARGS, nullptr},
@@ -179,25 +180,25 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyMemberDef members[] = {
+PyMemberDef work_queue_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(work_queue_object, weak_references), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
 };
 
-PyType_Slot slots[] = {
+PyType_Slot work_queue_slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(queue_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(queue_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(queue_clear)},
-    {Py_tp_methods, methods},
-    {Py_tp_members, members},
+    {Py_tp_methods, work_queue_methods},
+    {Py_tp_members, work_queue_members},
     {0, nullptr},
 };
 
-PyType_Spec spec = {
+PyType_Spec work_queue_spec = {
     .name = "triga._core.WorkQueue",
     .basicsize = sizeof(work_queue_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = slots,
+    .slots = work_queue_slots,
 };
 
 }  // namespace
@@ -236,9 +237,9 @@ future_object* work_queue_take(work_queue_object* queue) {
 
 void add_work_queue_type(PyObject* module) {
   futures_state& state = state_of(module).futures;
-  state.work_queue = py::ref::steal(PyType_FromModuleAndSpec(module, &spec, nullptr));
+  state.work_queue = py::ref::steal(PyType_FromModuleAndSpec(module, &work_queue_spec, nullptr));
   if (!state.work_queue || PyModule_AddObjectRef(module, "WorkQueue", state.work_queue.get()) != 0) {
-    throw pybind11::error_already_set();
+    py::throw_raised();
   }
 }
 

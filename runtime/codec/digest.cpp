@@ -9,9 +9,9 @@
 #include "runtime/codec/library.h"
 
 namespace triga::codec {
-namespace {
+namespace {}  // namespace
 
-// The functions of libcrypto that are called. Pointers to its types are passed as they come.
+// Pointers to libcrypto's types are passed as they come.
 struct crypto {
   const void* (*get_digestbyname)(const char* name) = nullptr;
   int (*size)(const void* method) = nullptr;
@@ -36,6 +36,8 @@ struct crypto {
     found.find("EVP_DigestFinal_ex", final);
   }
 };
+
+namespace {
 
 // Loaded at the first use; a failure is thrown at each.
 const crypto& functions(const std::string& beside = {}) {
@@ -75,19 +77,19 @@ digest_algorithm::digest_algorithm(const std::string& name, const std::string& b
 }
 
 digest::digest(const digest_algorithm& algorithm)
-    : algorithm_(algorithm), context_(functions().context_new(), functions().context_free) {
+    : algorithm_(algorithm), openssl_(functions()), context_(openssl_.context_new(), openssl_.context_free) {
   if (context_ == nullptr) throw std::bad_alloc();
 }
 
-bool digest::start() noexcept { return functions().init(context_.get(), algorithm_.method_, nullptr) == 1; }
+bool digest::start() noexcept { return openssl_.init(context_.get(), algorithm_.method_, nullptr) == 1; }
 
 bool digest::update(std::span<const std::byte> data) noexcept {
-  return functions().update(context_.get(), data.data(), data.size()) == 1;
+  return openssl_.update(context_.get(), data.data(), data.size()) == 1;
 }
 
 bool digest::finish(std::span<std::byte> result) noexcept {
   if (result.size() < algorithm_.size()) return false;
-  return functions().final(context_.get(), reinterpret_cast<unsigned char*>(result.data()), nullptr) == 1;
+  return openssl_.final(context_.get(), reinterpret_cast<unsigned char*>(result.data()), nullptr) == 1;
 }
 
 }  // namespace triga::codec

@@ -8,6 +8,8 @@
 
 namespace triga::codec {
 
+struct crypto;  // the functions of libcrypto that are called
+
 // A hash algorithm of the system's OpenSSL: SHA-2 and SHA-3, BLAKE2, MD5 and whatever else it offers.
 class digest_algorithm {
  public:
@@ -40,6 +42,7 @@ class digest {
 
  private:
   const digest_algorithm& algorithm_;
+  const crypto& openssl_;
   std::unique_ptr<void, void (*)(void*)> context_;  // an EVP_MD_CTX
 };
 

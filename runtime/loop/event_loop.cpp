@@ -113,7 +113,7 @@ bool event_loop::wait(time_point until) {
 
 // Without the client's lock. True: something came, and nobody waits in the kernel. False: the loop counts as
 // asleep now.
-bool event_loop::look_out() noexcept {
+bool event_loop::look_out() {
   constexpr unsigned looks_a_poll = 8;
   sync::spin turn(sync::waiting_for::delivery);
   for (unsigned looks = 1; turn.again(); ++looks) {

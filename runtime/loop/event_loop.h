@@ -134,7 +134,7 @@ class event_loop {
   [[nodiscard]] time_point deadline(bool wait);
   bool poll(time_point until);
   bool wait(time_point until);
-  bool look_out() noexcept;
+  bool look_out();
   void take_inbox();
   void queue_due_timers();
   bool run_ready();

@@ -25,6 +25,8 @@ using byte_span = std::span<const std::byte>;
 // the worker: so no kill hits the next task.
 enum class claim : std::uint32_t { none, offered, taken, revoked, answered, condemned };
 
+constexpr std::uint32_t value_of(claim state) noexcept { return static_cast<std::uint32_t>(state); }
+
 inline constexpr std::size_t claim_slots = 1024;
 
 struct channel_header {

@@ -139,21 +139,21 @@ result<cloned> clone_as_sibling() noexcept {
 }
 
 result<std::vector<int>> place_descriptors(std::vector<unique_fd> descriptors, std::span<const int> targets) {
-  using outcome = result<std::vector<int>>;
-  if (descriptors.size() != targets.size()) return outcome::failure(EINVAL);
+  using returned = result<std::vector<int>>;
+  if (descriptors.size() != targets.size()) return returned::failure(EINVAL);
   const int above = targets.empty() ? 0 : *std::ranges::max_element(targets) + 1;
   // First out of the way of every target, so that placing one cannot overwrite the next.
   for (unique_fd& each : descriptors) {
     if (each.get() >= above) continue;
     each = unique_fd(fcntl(each.get(), F_DUPFD_CLOEXEC, above));
-    if (!each) return outcome::last_error();
+    if (!each) return returned::last_error();
   }
   std::vector<int> numbers;
   for (std::size_t i = 0; i < targets.size(); ++i) {
     if (targets[i] == any_number) {
       numbers.push_back(descriptors[i].release());
     } else {
-      if (dup2(descriptors[i].get(), targets[i]) < 0) return outcome::last_error();
+      if (dup2(descriptors[i].get(), targets[i]) < 0) return returned::last_error();
       numbers.push_back(targets[i]);
     }
   }

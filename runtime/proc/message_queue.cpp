@@ -24,11 +24,11 @@ constexpr std::uint64_t blocks_begin = std::uint64_t{1} << 40U;
 constexpr std::uint64_t blocks_end = std::uint64_t{1} << 61U;
 constexpr std::uint64_t page = 4096;
 
-constexpr std::size_t control_size(std::size_t capacity) noexcept {
+constexpr std::size_t queue_size(std::size_t capacity) noexcept {
   return ring_at + shm::shared_ring::bytes(capacity);
 }
 
-constexpr bool possible_capacity(std::uint64_t capacity) noexcept {
+constexpr bool possible_queue_capacity(std::uint64_t capacity) noexcept {
   return std::has_single_bit(capacity) && capacity >= shm::shared_ring::smallest &&
          capacity <= shm::shared_ring::largest;
 }
@@ -97,9 +97,9 @@ result<std::unique_ptr<message_queue>> message_queue::adopt(unique_fd descriptor
   std::array<std::uint64_t, 2> start{};
   if (const int error = home->read_at(0, std::as_writable_bytes(std::span(start))))
     return made::failure(error);
-  if (start[0] != queue_magic || !possible_capacity(start[1]) || home->size() != blocks_end)
+  if (start[0] != queue_magic || !possible_queue_capacity(start[1]) || home->size() != blocks_end)
     return made::failure(EPROTO);
-  auto mapped = home->map(0, control_size(start[1]), shm::segment::access::shared);
+  auto mapped = home->map(0, queue_size(start[1]), shm::segment::access::shared);
   if (!mapped) return made::failure(mapped.error());
   return std::unique_ptr<message_queue>(new message_queue(std::move(home), std::move(*mapped), start[1]));
 }

@@ -13,8 +13,6 @@
 namespace triga::proc {
 namespace {
 
-constexpr std::uint32_t value_of(claim state) noexcept { return static_cast<std::uint32_t>(state); }
-
 std::uint16_t tag_of(const pool_task& task) noexcept {
   return task.terms.time_limit.count() != 0 ? task.terms.tag | timed_flag : task.terms.tag;
 }

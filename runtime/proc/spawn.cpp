@@ -44,18 +44,18 @@ std::vector<char*> pointers_to(std::vector<std::string>& strings) {
 }  // namespace
 
 result<child_process> spawn(const spawn_options& options) {
-  using outcome = result<child_process>;
+  using returned = result<child_process>;
   auto copies = copies_out_of_the_way(options.descriptors);
-  if (!copies) return outcome::failure(copies.error());
+  if (!copies) return returned::failure(copies.error());
   posix_spawn_file_actions_t actions;
-  if (const int error = posix_spawn_file_actions_init(&actions)) return outcome::failure(error);
+  if (const int error = posix_spawn_file_actions_init(&actions)) return returned::failure(error);
   const scope_exit destroy([&] { posix_spawn_file_actions_destroy(&actions); });
-  if (const int error = place(actions, *copies)) return outcome::failure(error);
+  if (const int error = place(actions, *copies)) return returned::failure(error);
   std::vector<std::string> arguments = options.arguments;
   pid_t pid = 0;
   const int error =
       posix_spawn(&pid, options.path.c_str(), &actions, nullptr, pointers_to(arguments).data(), environ);
-  if (error != 0) return outcome::failure(error);
+  if (error != 0) return returned::failure(error);
   return child_process::open(pid);
 }
 

@@ -84,28 +84,29 @@ int send_request(int socket, const std::optional<inherited_traits>& traits, std:
 }
 
 result<start_request> receive_request(int socket) {
-  using outcome = result<start_request>;
+  using returned = result<start_request>;
   std::array<std::byte, largest_message> buffer;
   auto first = receive_message(socket, buffer);
-  if (!first) return outcome::failure(first.error());
-  if (first->size == 0) return outcome::failure(ECONNRESET);
+  if (!first) return returned::failure(first.error());
+  if (first->size == 0) return returned::failure(ECONNRESET);
   request_header header{};
-  if (first->size < sizeof header) return outcome::failure(EPROTO);
+  if (first->size < sizeof header) return returned::failure(EPROTO);
   std::memcpy(&header, buffer.data(), sizeof header);
   start_request request;
-  if (!sane(header)) return outcome::failure(EPROTO);
+  if (!sane(header)) return returned::failure(EPROTO);
   if (header.has_traits == 1) request.traits = header.traits;
   const std::span<const std::byte> bytes(buffer);
   if (!take_part(request, bytes.subspan(sizeof header, first->size - sizeof header), *first)) {
-    return outcome::failure(EPROTO);
+    return returned::failure(EPROTO);
   }
   while (request.targets.size() < header.count) {
     auto next = receive_message(socket, buffer);
-    if (!next) return outcome::failure(next.error());
-    if (next->size == 0) return outcome::failure(ECONNRESET);
-    if (!take_part(request, bytes.first(next->size), *next)) return outcome::failure(EPROTO);
+    if (!next) return returned::failure(next.error());
+    if (next->size == 0) return returned::failure(ECONNRESET);
+    if (!take_part(request, bytes.first(next->size), *next)) return returned::failure(EPROTO);
   }
-  if (request.targets.size() != header.count || !acceptable(request.targets)) return outcome::failure(EPROTO);
+  if (request.targets.size() != header.count || !acceptable(request.targets))
+    return returned::failure(EPROTO);
   return request;
 }
 
@@ -114,15 +115,15 @@ int send_order(int socket, int socket_of_clone) {
 }
 
 result<unique_fd> receive_order(int socket) {
-  using outcome = result<unique_fd>;
+  using returned = result<unique_fd>;
   std::array<std::byte, largest_message> buffer;
   auto got = receive_message(socket, buffer);
-  if (!got) return outcome::failure(got.error());
-  if (got->size == 0) return outcome::failure(ECONNRESET);
+  if (!got) return returned::failure(got.error());
+  if (got->size == 0) return returned::failure(ECONNRESET);
   std::uint32_t mark = 0;
-  if (got->size != sizeof mark) return outcome::failure(EPROTO);
+  if (got->size != sizeof mark) return returned::failure(EPROTO);
   std::memcpy(&mark, buffer.data(), sizeof mark);
-  if (mark != order_mark || got->descriptors.size() != 1) return outcome::failure(EPROTO);
+  if (mark != order_mark || got->descriptors.size() != 1) return returned::failure(EPROTO);
   return std::move(got->descriptors.front());
 }
 
@@ -137,17 +138,17 @@ int send_refusal(int socket, int error) {
 }
 
 result<start_answer> receive_answer(int socket) {
-  using outcome = result<start_answer>;
+  using returned = result<start_answer>;
   std::array<std::byte, sizeof(answer_frame)> buffer;
   auto got = receive_message(socket, buffer);
-  if (!got) return outcome::failure(got.error());
-  if (got->size == 0) return outcome::failure(ECONNRESET);
+  if (!got) return returned::failure(got.error());
+  if (got->size == 0) return returned::failure(ECONNRESET);
   answer_frame frame{};
-  if (got->size != sizeof frame) return outcome::failure(EPROTO);
+  if (got->size != sizeof frame) return returned::failure(EPROTO);
   std::memcpy(&frame, buffer.data(), sizeof frame);
-  if (frame.mark != answer_mark) return outcome::failure(EPROTO);
-  if (frame.error != 0) return outcome::failure(frame.error);
-  if (got->descriptors.size() != 1 || frame.pid <= 0) return outcome::failure(EPROTO);
+  if (frame.mark != answer_mark) return returned::failure(EPROTO);
+  if (frame.error != 0) return returned::failure(frame.error);
+  if (got->descriptors.size() != 1 || frame.pid <= 0) return returned::failure(EPROTO);
   return start_answer{.pid = frame.pid, .pidfd = std::move(got->descriptors.front())};
 }
 

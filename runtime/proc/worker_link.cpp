@@ -14,11 +14,6 @@
 #include "runtime/trace/counters.h"
 
 namespace triga::proc {
-namespace {
-
-constexpr std::uint32_t value_of(claim state) noexcept { return static_cast<std::uint32_t>(state); }
-
-}  // namespace
 
 worker_link::worker_link(const link_descriptors& given)
     : bell_(unique_fd(given.bell)),

@@ -11,7 +11,7 @@ namespace {
 using length_type = std::uint64_t;
 constexpr std::size_t unit = 8;
 
-constexpr std::size_t padded(std::size_t size) noexcept { return (size + unit - 1) & ~(unit - 1); }
+constexpr std::size_t in_units(std::size_t size) noexcept { return (size + unit - 1) & ~(unit - 1); }
 
 // One end of the messages: how many bytes were put (or taken) since the beginning, in units of 8, and how
 // many messages, both modulo 2^32. A ring of at most 2^30 bytes never holds so much that the differences are
@@ -86,7 +86,7 @@ shared_ring::status shared_ring::put_locked(std::span<const std::span<const std:
   const std::size_t used = head.bytes_since(tail);
   if (used > capacity_) return status::corrupt;
   if (head.count - tail.count >= most) return status::full;
-  const std::size_t needed = sizeof(length_type) + padded(length);
+  const std::size_t needed = sizeof(length_type) + in_units(length);
   if (needed > capacity_ - used) return status::no_space;
   std::size_t at = std::size_t{head.units} * unit;
   const length_type written = length;
@@ -120,7 +120,7 @@ shared_ring::status shared_ring::take_locked(std::vector<std::byte>& message) {
   message.resize(length);
   copy_out(at + sizeof(length), message);
   // Release: the copy above is done before the bytes are written again. seq_cst because of shared_bell.
-  header_->tail.store(tail.after(sizeof(length) + padded(length)).word(), std::memory_order_seq_cst);
+  header_->tail.store(tail.after(sizeof(length) + in_units(length)).word(), std::memory_order_seq_cst);
   return status::done;
 }
 

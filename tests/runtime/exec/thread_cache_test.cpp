@@ -17,24 +17,10 @@
 
 #include "runtime/sync/futex.h"
 #include "runtime/trace/counters.h"
+#include "tests/runtime/exec/latch.h"
 
 namespace triga::exec {
 namespace {
-
-// A one-way gate that a thread can wait at.
-class latch {
- public:
-  void open() {
-    word_.store(1, std::memory_order_release);
-    sync::futex_wake(word_, 1 << 20);
-  }
-  void wait() {
-    while (word_.load(std::memory_order_acquire) == 0) sync::futex_wait(word_, 0, never);
-  }
-
- private:
-  sync::futex_word word_{0};
-};
 
 class function_job final : public thread_job {
  public:

@@ -10,23 +10,10 @@
 #include "runtime/exec/cached_pool.h"
 #include "runtime/exec/thread_pool.h"
 #include "runtime/trace/counters.h"
+#include "tests/runtime/exec/latch.h"
 
 namespace triga::exec {
 namespace {
-
-class latch {
- public:
-  void open() {
-    word_.store(1, std::memory_order_release);
-    sync::futex_wake(word_, 1 << 20);
-  }
-  void wait() {
-    while (word_.load(std::memory_order_acquire) == 0) sync::futex_wait(word_, 0, never);
-  }
-
- private:
-  sync::futex_word word_{0};
-};
 
 // Says whether it is attached, and takes as long to attach as it is told.
 class noting_hooks final : public thread_hooks {

@@ -11,6 +11,7 @@
 
 #include "runtime/exec/cached_pool.h"
 #include "runtime/trace/counters.h"
+#include "tests/runtime/exec/latch.h"
 
 namespace triga::exec {
 namespace {
@@ -23,21 +24,6 @@ class noting_task final : public task {
  private:
   std::vector<int>& log_;
   int number_;
-};
-
-// Opens when a task has run to `gate.wait()` or was told to go on.
-class latch {
- public:
-  void open() {
-    word_.store(1, std::memory_order_release);
-    sync::futex_wake(word_, 1 << 20);
-  }
-  void wait() {
-    while (word_.load(std::memory_order_acquire) == 0) sync::futex_wait(word_, 0, never);
-  }
-
- private:
-  sync::futex_word word_{0};
 };
 
 TEST(ThreadPool, RunsTasksInTheOrderOfTheirSubmission) {

@@ -34,7 +34,7 @@ struct pipe_ends {
   }
 };
 
-int exit_status(pid_t pid) {
+int exit_code_of(pid_t pid) {
   int status = 0;
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR) return -1000 - errno;
@@ -60,10 +60,10 @@ TEST(CloneAsSibling, TheCloneIsAChildOfTheCallersParent) {
     const pid_t sibling = made->pid;
     _exit(write(told.write.get(), &sibling, sizeof sibling) == sizeof sibling ? 0 : 51);
   }
-  ASSERT_EQ(exit_status(middle), 0);
+  ASSERT_EQ(exit_code_of(middle), 0);
   pid_t sibling = 0;
   ASSERT_EQ(read(told.read.get(), &sibling, sizeof sibling), static_cast<ssize_t>(sizeof sibling));
-  EXPECT_EQ(exit_status(sibling), 42) << "its parent, who is this test, can wait for it";
+  EXPECT_EQ(exit_code_of(sibling), 42) << "its parent, who is this test, can wait for it";
 }
 
 // pthread_mutex of the error-checking kind and raise() go by the thread's id that the C library has cached.
@@ -80,10 +80,10 @@ TEST(CloneAsSibling, TheClonesCachedThreadIdIsItsOwn) {
     const pid_t sibling = made->pid;
     _exit(write(told.write.get(), &sibling, sizeof sibling) == sizeof sibling ? 0 : 51);
   }
-  ASSERT_EQ(exit_status(middle), 0);
+  ASSERT_EQ(exit_code_of(middle), 0);
   pid_t sibling = 0;
   ASSERT_EQ(read(told.read.get(), &sibling, sizeof sibling), static_cast<ssize_t>(sizeof sibling));
-  EXPECT_EQ(exit_status(sibling), -SIGUSR1);
+  EXPECT_EQ(exit_code_of(sibling), -SIGUSR1);
 }
 
 TEST(CloneAsSibling, IsRefusedWhileAnotherThreadRuns) {
@@ -117,7 +117,7 @@ TEST(PlaceDescriptors, PutsEachAtItsNumberEvenWhereNumbersCross) {
     if (read(second.read.get(), &byte, 1) != 1 || byte != '2') _exit(4);
     _exit(fcntl(targets[0], F_GETFD) == 0 ? 0 : 5);
   }
-  EXPECT_EQ(exit_status(child), 0);
+  EXPECT_EQ(exit_code_of(child), 0);
 }
 
 TEST(Spawn, TheProgramHasItsDescriptorsFromThreeOnAndNoOthers) {
@@ -157,7 +157,7 @@ TEST(ProcessTraits, AreReadAndTakenOver) {
               ? 0
               : 1);
   }
-  EXPECT_EQ(exit_status(child), 0);
+  EXPECT_EQ(exit_code_of(child), 0);
 }
 
 TEST(ZygoteServer, EndsWithItsParentEvenWhileTheControlSocketIsHeldOpen) {
@@ -171,7 +171,7 @@ TEST(ZygoteServer, EndsWithItsParentEvenWhileTheControlSocketIsHeldOpen) {
                        unique_fd());
   ASSERT_EQ(kill(parent, SIGKILL), 0);
   EXPECT_EQ(server.await(), zygote_event::over);
-  EXPECT_EQ(exit_status(parent), -SIGKILL);
+  EXPECT_EQ(exit_code_of(parent), -SIGKILL);
 }
 
 TEST(ZygoteServer, SeesRequestsAndConnections) {

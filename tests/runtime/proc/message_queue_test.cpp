@@ -14,7 +14,7 @@ namespace {
 
 using namespace triga;
 using namespace triga::proc;
-using status = message_queue::status;
+using queue_status = message_queue::status;
 using patience = message_queue::patience;
 
 std::unique_ptr<message_queue> make(std::uint32_t most = UINT32_MAX, std::uint64_t most_bytes = 0) {
@@ -25,7 +25,7 @@ std::unique_ptr<message_queue> make(std::uint32_t most = UINT32_MAX, std::uint64
   return message_queue::create(wanted).value_or_throw("queue");
 }
 
-status put(message_queue& queue, std::span<const std::byte> body, std::uint64_t sequence = 0) {
+queue_status put(message_queue& queue, std::span<const std::byte> body, std::uint64_t sequence = 0) {
   const std::array<byte_span, 1> pieces{body};
   if (body.size() <= queue.inline_limit()) return queue.put_small(pieces, sequence, 1, patience::any);
   auto staged = queue.stage({.body = pieces, .buffers = {}}, sequence, 1).value_or_throw("stage");
@@ -36,9 +36,9 @@ TEST(MessageQueue, CarriesSmallAndLargeMessages) {
   const auto queue = make();
   for (const std::size_t size : {std::size_t{0}, std::size_t{10}, std::size_t{1} << 20U}) {
     const std::vector<std::byte> body(size, std::byte{42});
-    ASSERT_EQ(put(*queue, body, size), status::done);
+    ASSERT_EQ(put(*queue, body, size), queue_status::done);
     message got;
-    ASSERT_EQ(queue->take(got, patience::any), status::done);
+    ASSERT_EQ(queue->take(got, patience::any), queue_status::done);
     EXPECT_EQ(got.sequence, size);
     ASSERT_EQ(got.body_size(), size);
     std::vector<std::byte> copy(size);
@@ -49,12 +49,12 @@ TEST(MessageQueue, CarriesSmallAndLargeMessages) {
 
 TEST(MessageQueue, AnotherProcessAdoptsItByDescriptor) {
   const auto queue = make(5);
-  ASSERT_EQ(put(*queue, {}, 77), status::done);
+  ASSERT_EQ(put(*queue, {}, 77), queue_status::done);
   auto other = message_queue::adopt(unique_fd(::fcntl(queue->descriptor(), F_DUPFD_CLOEXEC, 3)))
                    .value_or_throw("adopt");
   EXPECT_EQ(other->most(), 5U);
   message got;
-  ASSERT_EQ(other->take(got, patience::any), status::done);
+  ASSERT_EQ(other->take(got, patience::any), queue_status::done);
   EXPECT_EQ(got.sequence, 77U);
   EXPECT_TRUE(queue->empty());
 }
@@ -68,12 +68,12 @@ TEST(MessageQueue, WhatIsNoQueueIsRefused) {
 
 TEST(MessageQueue, IsFullAtItsBoundAndCountsWhatIsSetAside) {
   const auto queue = make(2);
-  EXPECT_EQ(put(*queue, {}), status::done);
+  EXPECT_EQ(put(*queue, {}), queue_status::done);
   queue->set_aside();
   EXPECT_TRUE(queue->full());
-  EXPECT_EQ(put(*queue, {}), status::full);
+  EXPECT_EQ(put(*queue, {}), queue_status::full);
   queue->drop_set_aside(1);
-  EXPECT_EQ(put(*queue, {}), status::done);
+  EXPECT_EQ(put(*queue, {}), queue_status::done);
   EXPECT_EQ(queue->size(), 2U);
 }
 
@@ -81,10 +81,10 @@ TEST(MessageQueue, LargePayloadsHaveABound) {
   const auto queue = make(UINT32_MAX, std::uint64_t{3} << 20U);
   const std::vector<std::byte> large(std::size_t{2} << 20U);
   EXPECT_TRUE(queue->has_space(large.size()));
-  ASSERT_EQ(put(*queue, large), status::done);
+  ASSERT_EQ(put(*queue, large), queue_status::done);
   EXPECT_FALSE(queue->has_space(large.size()));
   message got;
-  ASSERT_EQ(queue->take(got, patience::any), status::done);
+  ASSERT_EQ(queue->take(got, patience::any), queue_status::done);
   EXPECT_TRUE(queue->has_space(large.size()));
   // A message beyond the bound goes through alone: it could never go otherwise.
   EXPECT_TRUE(queue->has_space(std::uint64_t{100} << 20U));
@@ -93,11 +93,11 @@ TEST(MessageQueue, LargePayloadsHaveABound) {
 TEST(MessageQueue, JoinWaitsForAllThatWasPut) {
   const auto queue = make();
   EXPECT_FALSE(queue->task_done());
-  ASSERT_EQ(put(*queue, {}), status::done);
+  ASSERT_EQ(put(*queue, {}), queue_status::done);
   EXPECT_FALSE(queue->all_done());
   EXPECT_TRUE(queue->task_done());
   EXPECT_FALSE(queue->task_done());
-  EXPECT_EQ(queue->await_all_done(never), status::done);
+  EXPECT_EQ(queue->await_all_done(never), queue_status::done);
 }
 
 TEST(MessageQueue, DescriptorIsReadableWhileThereIsAMessage) {
@@ -111,15 +111,15 @@ TEST(MessageQueue, DescriptorIsReadableWhileThereIsAMessage) {
     pollfd watched{.fd = reader.get(), .events = POLLIN, .revents = 0};
     return ::poll(&watched, 1, 0) == 1;
   };
-  ASSERT_EQ(put(*queue, {}), status::done);
+  ASSERT_EQ(put(*queue, {}), queue_status::done);
   EXPECT_FALSE(readable());  // nobody has asked
   queue->watch();
   EXPECT_TRUE(readable());
-  ASSERT_EQ(put(*queue, {}), status::done);
+  ASSERT_EQ(put(*queue, {}), queue_status::done);
   message got;
-  ASSERT_EQ(queue->take(got, patience::any), status::done);
+  ASSERT_EQ(queue->take(got, patience::any), queue_status::done);
   EXPECT_TRUE(readable());
-  ASSERT_EQ(queue->take(got, patience::any), status::done);
+  ASSERT_EQ(queue->take(got, patience::any), queue_status::done);
   EXPECT_FALSE(readable());
 }
 
@@ -131,9 +131,9 @@ TEST(MessageQueue, ReceiverLearnsThatNobodyIsLeft) {
   const auto queue = make();
   queue->use_pipe(reader.get(), -1);
   writer.reset();
-  status ended = status::done;
-  while (ended == status::done) ended = queue->await_item(never);
-  EXPECT_EQ(ended, status::hung_up);
+  queue_status ended = queue_status::done;
+  while (ended == queue_status::done) ended = queue->await_item(never);
+  EXPECT_EQ(ended, queue_status::hung_up);
 }
 
 // The mechanism: a sleeper that is killed may have been woken for a message that another should have taken.
@@ -143,7 +143,7 @@ TEST(MessageQueue, KilledReceiverDoesNotKeepAMessageFromTheOthers) {
     const pid_t child = fork();
     if (child == 0) {
       message got;
-      while (queue->take(got, patience::any) != status::done) queue->await_item(never);
+      while (queue->take(got, patience::any) != queue_status::done) queue->await_item(never);
       _exit(0);
     }
     return child;
@@ -151,18 +151,18 @@ TEST(MessageQueue, KilledReceiverDoesNotKeepAMessageFromTheOthers) {
   for (int round = 0; round < 20; ++round) {
     const pid_t killed = sleeper();
     const pid_t other = sleeper();
-    ASSERT_EQ(put(*queue, {}), status::done);
+    ASSERT_EQ(put(*queue, {}), queue_status::done);
     ::kill(killed, SIGKILL);
     int code = 0;
     ASSERT_EQ(waitpid(killed, &code, 0), killed);
     // If it was the one that took the message, the other gets the next.
     if (WIFEXITED(code) || queue->empty()) {
-      ASSERT_EQ(put(*queue, {}), status::done);
+      ASSERT_EQ(put(*queue, {}), queue_status::done);
     }
     ASSERT_EQ(waitpid(other, &code, 0), other);
     EXPECT_TRUE(WIFEXITED(code));
     message left;
-    while (queue->take(left, patience::any) == status::done) {
+    while (queue->take(left, patience::any) == queue_status::done) {
     }
   }
 }

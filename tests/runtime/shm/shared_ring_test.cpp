@@ -18,7 +18,7 @@ namespace {
 
 using namespace triga;
 using namespace triga::shm;
-using status = shared_ring::status;
+using ring_status = shared_ring::status;
 using patience = shared_ring::patience;
 
 constexpr std::size_t capacity = 4096;
@@ -32,7 +32,7 @@ struct ring_memory {
   shared_ring_header& header() { return *reinterpret_cast<shared_ring_header*>(mapped.data()); }
 };
 
-status put(shared_ring& ring, std::span<const std::byte> bytes, std::uint32_t most = any) {
+ring_status put(shared_ring& ring, std::span<const std::byte> bytes, std::uint32_t most = any) {
   const std::array pieces{bytes};
   return ring.put(pieces, most, patience::any);
 }
@@ -64,12 +64,12 @@ TEST(SharedRing, GivesMessagesInOrderWhole) {
   ring_memory memory;
   std::vector<std::byte> message;
   for (std::uint32_t i = 0; i < 1000; ++i) {
-    ASSERT_EQ(put(memory.ring, bytes_of(make_numbered(1, i))), status::done);
+    ASSERT_EQ(put(memory.ring, bytes_of(make_numbered(1, i))), ring_status::done);
     ASSERT_EQ(memory.ring.size(), 1U);
-    ASSERT_EQ(memory.ring.take(message, patience::any), status::done);
+    ASSERT_EQ(memory.ring.take(message, patience::any), ring_status::done);
     EXPECT_EQ(read_numbered(message).number, i);
   }
-  EXPECT_EQ(memory.ring.take(message, patience::any), status::empty);
+  EXPECT_EQ(memory.ring.take(message, patience::any), ring_status::empty);
   EXPECT_EQ(memory.ring.puts(), 1000U);
 }
 
@@ -77,27 +77,27 @@ TEST(SharedRing, RefusesWhatDoesNotFitAndWhatIsOneTooMany) {
   ring_memory memory;
   const std::vector<std::byte> all(capacity - 8);
   const std::vector<std::byte> more(capacity);
-  EXPECT_EQ(put(memory.ring, more), status::too_large);
-  EXPECT_EQ(put(memory.ring, all), status::done);
-  EXPECT_EQ(put(memory.ring, {}), status::no_space);
+  EXPECT_EQ(put(memory.ring, more), ring_status::too_large);
+  EXPECT_EQ(put(memory.ring, all), ring_status::done);
+  EXPECT_EQ(put(memory.ring, {}), ring_status::no_space);
   std::vector<std::byte> message;
-  EXPECT_EQ(memory.ring.take(message, patience::any), status::done);
+  EXPECT_EQ(memory.ring.take(message, patience::any), ring_status::done);
   EXPECT_EQ(message.size(), all.size());
-  EXPECT_EQ(put(memory.ring, {}, 1), status::done);
-  EXPECT_EQ(put(memory.ring, {}, 1), status::full);
+  EXPECT_EQ(put(memory.ring, {}, 1), ring_status::done);
+  EXPECT_EQ(put(memory.ring, {}, 1), ring_status::full);
 }
 
 TEST(SharedRing, NonsenseIsCorrupt) {
   ring_memory memory;
   std::vector<std::byte> message;
   const std::vector<std::byte> some(16);
-  ASSERT_EQ(put(memory.ring, some), status::done);
+  ASSERT_EQ(put(memory.ring, some), ring_status::done);
   const std::uint64_t length = std::uint64_t{1} << 62U;
   std::memcpy(memory.mapped.data() + sizeof(shared_ring_header), &length, sizeof(length));
-  EXPECT_EQ(memory.ring.take(message, patience::any), status::corrupt);
+  EXPECT_EQ(memory.ring.take(message, patience::any), ring_status::corrupt);
   memory.header().head.store(0x0000'0001'7FFF'FFFFULL);
-  EXPECT_EQ(memory.ring.take(message, patience::any), status::corrupt);
-  EXPECT_EQ(put(memory.ring, some), status::corrupt);
+  EXPECT_EQ(memory.ring.take(message, patience::any), ring_status::corrupt);
+  EXPECT_EQ(put(memory.ring, some), ring_status::corrupt);
 }
 
 TEST(SharedRing, ThreadsLoseNothingAndKeepEachProducersOrder) {
@@ -107,7 +107,7 @@ TEST(SharedRing, ThreadsLoseNothingAndKeepEachProducersOrder) {
   std::atomic<std::uint32_t> taken{0};
   const auto produce = [&](std::uint32_t producer) {
     for (std::uint32_t i = 0; i < each;) {
-      if (put(memory.ring, bytes_of(make_numbered(producer, i))) == status::done) {
+      if (put(memory.ring, bytes_of(make_numbered(producer, i))) == ring_status::done) {
         ++i;
       } else {
         std::this_thread::yield();
@@ -118,7 +118,7 @@ TEST(SharedRing, ThreadsLoseNothingAndKeepEachProducersOrder) {
     std::array<std::int64_t, producers> last{-1, -1, -1};
     std::vector<std::byte> raw;
     while (taken.load() < producers * each) {
-      if (memory.ring.take(raw, patience::any) != status::done) {
+      if (memory.ring.take(raw, patience::any) != ring_status::done) {
         std::this_thread::yield();
         continue;
       }
@@ -194,16 +194,16 @@ TEST(SharedRing, SurvivesProcessesKilledAtAnyInstruction) {
     const auto until = monotonic_clock::now() + std::chrono::microseconds(200 + random() % 3000);
     for (std::uint32_t i = 0; monotonic_clock::now() < until; ++i) {
       put(memory.ring, bytes_of(make_numbered(rounds, i)));
-      if (memory.ring.take(raw, patience::any) == status::done) read_numbered(raw);
+      if (memory.ring.take(raw, patience::any) == ring_status::done) read_numbered(raw);
     }
     ::kill(child, SIGKILL);
-    status taken = status::done;
-    while ((taken = memory.ring.take(raw, patience::any)) != status::empty) {
-      ASSERT_TRUE(taken == status::done || taken == status::recovered);
+    ring_status taken = ring_status::done;
+    while ((taken = memory.ring.take(raw, patience::any)) != ring_status::empty) {
+      ASSERT_TRUE(taken == ring_status::done || taken == ring_status::recovered);
       read_numbered(raw);
     }
-    const status alive = put(memory.ring, bytes_of(make_numbered(rounds, 0)));
-    ASSERT_TRUE(alive == status::done || alive == status::recovered);
+    const ring_status alive = put(memory.ring, bytes_of(make_numbered(rounds, 0)));
+    ASSERT_TRUE(alive == ring_status::done || alive == ring_status::recovered);
     ASSERT_EQ(waitpid(child, nullptr, 0), child);
   }
 }
