@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import triga
+from triga import _core
 
 pytest_plugins = ["standard_arm"]
 
@@ -27,3 +30,18 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     else:
         with triga.installed():
             yield "triga"
+
+
+@pytest.fixture
+def native(backend: str) -> bool:
+    """Is it triga's turn?"""
+    return backend == "triga"
+
+
+@pytest.fixture
+def loop(backend: str) -> Iterator[Any]:
+    """A new loop of the backend."""
+    made = asyncio.new_event_loop()
+    assert isinstance(made, _core.LoopBase) == (backend == "triga")
+    yield made
+    made.close()

@@ -11,31 +11,15 @@ import selectors
 import threading
 import time
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import triga
+from tests.python.loops import run_turns
 from triga import _core
 
 variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable", default=None)
-
-
-@pytest.fixture
-def loop(backend: str) -> Iterator[Any]:
-    """A new loop of the backend."""
-    made = asyncio.new_event_loop()
-    assert isinstance(made, _core.LoopBase) == (backend == "triga")
-    yield made
-    made.close()
-
-
-def run_turns(loop: Any, count: int = 1) -> None:
-    """Runs ``count`` turns."""
-    for _ in range(count):
-        loop.call_soon(loop.stop)
-        loop.run_forever()
 
 
 # ---- contexts: callbacks share one until somebody could tell ---------------------------------------------------------

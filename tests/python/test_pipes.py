@@ -16,11 +16,6 @@ import triga
 pytestmark = pytest.mark.usefixtures("backend")
 
 
-@pytest.fixture
-def native(backend: str) -> bool:
-    return backend == "triga"
-
-
 def run(main: Callable[[Any], Awaitable[None]]) -> None:
     async def body() -> None:
         await asyncio.wait_for(main(asyncio.get_running_loop()), 60)
