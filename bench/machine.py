@@ -8,7 +8,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from bench.rows import LOOPS
+from bench.rows import HTTP_SERVERS, LOOPS
 
 PEERS = (*LOOPS, "loky", "joblib", "mpire", "pebble", "faster_fifo")
 
@@ -22,7 +22,7 @@ print(json.dumps({"python": platform.python_version(), "compiler": platform.pyth
 
 def versions(python: str, *more: str) -> dict[str, object]:
     """The interpreter's version and compiler, and the versions of the packages that it can import."""
-    names = ",".join(("triga", "numpy", *PEERS, *more))
+    names = ",".join(("triga", "numpy", *HTTP_SERVERS, *PEERS, *more))
     answer = subprocess.run([python, "-c", _VERSIONS, names], capture_output=True, text=True, check=True)
     found: dict[str, object] = json.loads(answer.stdout)
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 # Headers of them are in Debian (libtbb-dev) or are one file in a folder that CPATH names.
 POOLS = ("tbb", "taskflow", "bs")
 LOOPS = ("uvloop", "rloop", "zuvloop", "rsloop")
+HTTP_SERVERS = ("uvicorn", "aiohttp")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Echo:
     @property
     def transport(self) -> str:
         """What bench/native/echo_load and echo_server call it."""
+        if self.server in HTTP_SERVERS:
+            return "http"
         return self.server if self.server in ("udp", "unix", "accept", "idle") else "tcp"
 
 
@@ -198,6 +201,17 @@ def _echo() -> list[Row]:
     return [*rows, Row("echo", "idle", "an idle connection, of 8,000", "echo", LOOPS, (), 2, "uvloop", "bytes", idle)]
 
 
+def _http() -> list[Row]:
+    """Servers that people run, answering "Hello, World!" over 100 connections."""
+    rows = []
+    for server in HTTP_SERVERS:
+        echo = Echo(server, 100, len(b"Hello, World!"), 20_000)
+        floor = _echo_floor(Echo("protocols", 100, 150, 60_000))  # about what the head and the body are
+        rows.append(Row("http", server, f"{server}, plaintext", "http", LOOPS, floor, 1.15, "uvloop", "us CPU", echo,
+                        needs=(server,)))  # fmt: skip
+    return rows
+
+
 def _streams() -> list[Row]:
     """TLS and bulk streams, both ends in one process; rloop has no TLS."""
     rows: list[tuple[str, str, float]] = [
@@ -237,6 +251,6 @@ def _echo_floor(echo: Echo) -> tuple[Floor, ...]:
 
 ROWS: tuple[Row, ...] = (
     *(*_threads(), *_files(), *_pool(), *_processes()),
-    *(*_loop(), *_echo(), *_streams(), *_aio(), *_programs()),
+    *(*_loop(), *_echo(), *_http(), *_streams(), *_aio(), *_programs()),
 )
 GROUPS: tuple[str, ...] = tuple(dict.fromkeys(row.group for row in ROWS))

@@ -2,12 +2,13 @@
 // Loads an echo server and tells what it cost the server: its CPU time over the measured messages, from
 // /proc.
 //
-//   echo_load tcp|udp|unix|accept|idle PORT-OR-PATH CONNECTIONS SIZE MESSAGES SERVER-PID
+//   echo_load tcp|udp|unix|http|accept|idle PORT-OR-PATH CONNECTIONS SIZE MESSAGES SERVER-PID
 //
 // Each connection has one message under way. The first tenth of the messages warms up and is not counted.
-// "accept" counts connections made and closed by the server, one at a time on each slot; "idle" counts
-// nothing but the server's memory for connections that do nothing. The answer has the fields of
-// bench/programs/meter.py, "cpu" being the server's, and more.
+// "http" asks for the page / and waits for the whole answer, SIZE bytes of body; "accept" counts connections
+// made and closed by the server, one at a time on each slot; "idle" counts nothing but the server's memory
+// for connections that do nothing. The answer has the fields of bench/programs/meter.py, "cpu" being the
+// server's, and more.
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/tcp.h>
@@ -82,16 +83,18 @@ class load {
       : kind_(arguments[1]),
         target_(arguments[2]),
         connections_(static_cast<std::size_t>(std::atoi(arguments[3]))),
-        size_(static_cast<std::size_t>(std::atoi(arguments[4]))),
+        answer_(static_cast<std::size_t>(std::atoi(arguments[4]))),
         messages_(std::atoi(arguments[5])),
         server_(std::atoi(arguments[6])),
-        payload_(std::max<std::size_t>(size_, 1), 'x'),
+        payload_(kind_ == "http" ? "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                                 : std::string(std::max<std::size_t>(answer_, 1), 'x')),
         buffer_(256 * 1024) {
     latencies_.reserve(static_cast<std::size_t>(messages_));
   }
 
   void run() {
     if (kind_ == "idle") return measure_idle();
+    if (kind_ == "http") answer_ = size_of_an_answer();
     for (auto& each : connections_) open(each);
     const int warm_up = messages_ / 10;
     echo(warm_up);
@@ -125,6 +128,26 @@ class load {
     return descriptor;
   }
 
+  // Bytes of one whole answer, which all the others have too: the head, which ends in an empty line, and the
+  // body.
+  std::size_t size_of_an_answer() {
+    const int descriptor = connect_to_target();
+    check(send(descriptor, payload_.data(), payload_.size(), MSG_NOSIGNAL), "send");
+    std::string answer;
+    for (std::size_t head = std::string::npos;
+         head == std::string::npos || answer.size() < head + 4 + answer_; head = answer.find("\r\n\r\n")) {
+      const ssize_t got = check(recv(descriptor, buffer_.data(), buffer_.size(), 0), "recv");
+      if (got == 0) fail("the server closed a connection");
+      answer.append(buffer_.data(), static_cast<std::size_t>(got));
+    }
+    close(descriptor);
+    if (!answer.starts_with("HTTP/1.1 200 ")) {
+      errno = EPROTO;
+      fail("an answer with status 200");
+    }
+    return answer.size();
+  }
+
   void open(connection& each) {
     each.descriptor = connect_to_target();
     epoll_event event{};
@@ -137,7 +160,8 @@ class load {
   // socket.
   void send_some(connection& each) {
     while (each.to_send > 0) {
-      const ssize_t sent = send(each.descriptor, payload_.data(), each.to_send, MSG_DONTWAIT | MSG_NOSIGNAL);
+      const char* const rest = payload_.data() + (payload_.size() - each.to_send);
+      const ssize_t sent = send(each.descriptor, rest, each.to_send, MSG_DONTWAIT | MSG_NOSIGNAL);
       if (sent < 0 && errno == EAGAIN) return;
       check(sent, "send");
       each.to_send -= static_cast<std::size_t>(sent);
@@ -147,7 +171,8 @@ class load {
   void begin(connection& each) {
     each.started = nanoseconds(CLOCK_MONOTONIC);
     if (kind_ == "accept") return;
-    each.to_send = each.to_receive = size_;
+    each.to_send = payload_.size();
+    each.to_receive = answer_;
     send_some(each);
   }
 
@@ -220,10 +245,10 @@ class load {
   std::string_view kind_;
   std::string target_;
   std::vector<connection> connections_;
-  std::size_t size_;
+  std::size_t answer_;
   int messages_;
   int server_;
-  std::vector<char> payload_;
+  std::string payload_;
   std::vector<char> buffer_;
   std::vector<std::int64_t> latencies_;
   int epoll_ = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");

@@ -1,0 +1,58 @@
+"""A web server on the arm's loop: ``http_server.py uvicorn|aiohttp ARM``. Prints its port, serves until stdin closes."""
+
+import asyncio
+import os
+import socket
+import sys
+from importlib import import_module
+
+BODY = b"Hello, World!"
+
+
+async def application(scope, receive, send):
+    """The smallest ASGI application."""
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(BODY))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": BODY})
+
+
+def start_uvicorn(listener):
+    """A task that serves."""
+    import uvicorn
+
+    config = uvicorn.Config(application, access_log=False, log_level="error", lifespan="off")
+    return asyncio.get_running_loop().create_task(uvicorn.Server(config).serve(sockets=[listener]))
+
+
+async def start_aiohttp(listener):
+    """A site that serves."""
+    from aiohttp import web
+
+    async def answer(request):
+        return web.Response(body=BODY, content_type="text/plain")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.SockSite(runner, listener)
+    await site.start()
+    return site
+
+
+async def serve(kind):
+    """Serves until the pipe on stdin is closed."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listener.setblocking(False)
+    kept = start_uvicorn(listener) if kind == "uvicorn" else await start_aiohttp(listener)
+    print(listener.getsockname()[1], flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    del kept
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    kind, arm = sys.argv[1:3]
+    factory = None if arm in ("stdlib", "triga") else import_module(arm).new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(serve(kind))
