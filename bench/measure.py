@@ -52,8 +52,8 @@ class Bench:
     def run(self, row: Row, arm: str) -> Sample:
         """One run of the row on the arm. Raises Failed."""
         if row.echo is not None:
-            program = PROGRAMS / ("http_server.py" if row.program == "http" else "echo_server.py")
-            command = [self.python, str(program), server_kind(row.echo), arm]
+            server = PROGRAMS / ("http_server.py" if row.program == "http" else "echo_server.py")
+            command = [self.python, str(server), server_kind(row.echo), arm]
             return sample_of(row.unit, self.load(row.echo, command, self.environment(arm)))
         if row.program == "pool":
             count = str(max(4, int(row.count * self.scale)))

@@ -1,4 +1,4 @@
-"""A web server on the arm's loop: ``http_server.py uvicorn|aiohttp ARM``. Prints its port, serves until stdin closes."""
+"""A web server on the arm's loop: ``http_server.py uvicorn|aiohttp ARM``. Prints its port, ends with stdin."""
 
 import asyncio
 import os
