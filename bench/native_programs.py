@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent / "native"
@@ -47,6 +48,8 @@ def build_pools() -> dict[str, str]:
         include = f"#include <{header}>\n"
         look = subprocess.run([compiler, "-E", "-x", "c++", "-"], input=include, capture_output=True, text=True)
         if look.returncode != 0:
+            how = "scripts/setup python3 bench installs it where the distribution has it; CPATH may name its folder"
+            print(f"pool {name} is left out: there is no <{header}> ({how})", file=sys.stderr)
             continue
         found[name] = header
         sources = [HERE / "pool" / "pool.cpp", *(core if name == "triga" else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Headers of them are in Debian (libtbb-dev) or are one file in a folder that CPATH names.
+# Left out where there is no header: scripts/setup python3 bench installs those of the distribution, CPATH names others.
 POOLS = ("tbb", "taskflow", "bs")
 LOOPS = ("uvloop", "rloop", "zuvloop", "rsloop")
 HTTP_SERVERS = ("uvicorn", "aiohttp")

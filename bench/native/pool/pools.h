@@ -18,18 +18,23 @@ class pool {
 };
 
 #elif defined(POOL_TBB)
+#include <tbb/global_control.h>
 #include <tbb/task_arena.h>
 
 class pool {
  public:
   // No slot is kept for the thread that made it: it does not help, as in the other pools.
-  explicit pool(unsigned workers) : arena_(static_cast<int>(workers), 0) {}
+  // oneTBB counts that thread among those of the machine, hence one more.
+  explicit pool(unsigned workers)
+      : threads_(tbb::global_control::max_allowed_parallelism, workers + 1),
+        arena_(static_cast<int>(workers), 0) {}
   template <class Function>
   void post(Function function) {
     arena_.enqueue(std::move(function));
   }
 
  private:
+  tbb::global_control threads_;
   tbb::task_arena arena_;
 };
 
