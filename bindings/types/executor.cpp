@@ -15,6 +15,7 @@
 #include "bindings/module_state.h"
 #include "bindings/py/gil.h"
 #include "bindings/py/seconds.h"
+#include "bindings/py/signal_slices.h"
 #include "bindings/py/throw_raised.h"
 #include "bindings/py/type_name.h"
 #include "bindings/types/call_extras.h"
@@ -135,19 +136,8 @@ bool set_call_in_context(executor_object* self, future_object* future, PyObject*
   return set_call(self, future, run.get(), all.data(), count + 1, names);
 }
 
-// Waits until a full queue may have space. `patience` is when to give up. False: it was then, or a signal
-// handler raised; the exception is set.
-bool await_space(executor_object* self, time_point patience) {
-  exec::thread_pool& pool = pool_of(self);
-  sync::wait_status status = sync::wait_status::woken;
-  const py::ref queue = py::ref::borrow(self->queue);
-  {
-    // Safe: only the pool is touched, which the reference keeps.
-    const py::gil_release released;
-    status = pool.wait_for_space(patience);
-  }
-  if (status == sync::wait_status::interrupted) return PyErr_CheckSignals() == 0;
-  if (status == sync::wait_status::woken || monotonic_clock::now() < patience) return true;
+// queue.Full, as the exception that is set.
+void raise_full(const exec::thread_pool& pool) {
   PyObject* const module = PyImport_ImportModule("queue");
   PyObject* const full = module != nullptr ? PyObject_GetAttrString(module, "Full") : nullptr;
   if (full != nullptr) {
@@ -155,7 +145,29 @@ bool await_space(executor_object* self, time_point patience) {
   }
   Py_XDECREF(full);
   Py_XDECREF(module);
-  return false;
+}
+
+// Waits until a full queue may have space. `patience` is when to give up. False: it was then, or a signal
+// handler raised; the exception is set.
+bool await_space(executor_object* self, time_point patience) {
+  exec::thread_pool& pool = pool_of(self);
+  const py::ref queue = py::ref::borrow(self->queue);
+  for (py::signal_slices slices;;) {
+    const time_point until = slices.next(patience);
+    sync::wait_status status = sync::wait_status::woken;
+    {
+      // Safe: only the pool is touched, which the reference keeps.
+      const py::gil_release released;
+      status = pool.wait_for_space(until);
+    }
+    if (status == sync::wait_status::woken) return true;
+    // A handler that raises is told of before the time that is over, and runs after the end of a slice, too.
+    if (PyErr_CheckSignals() != 0) return false;
+    if (status == sync::wait_status::timed_out && monotonic_clock::now() >= patience) {
+      raise_full(pool);
+      return false;
+    }
+  }
 }
 
 bool start_worker(PyObject* object, exec::thread_pool& pool) {

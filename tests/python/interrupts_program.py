@@ -68,6 +68,16 @@ def busy_executor() -> Any:
     return executor
 
 
+def full_executor() -> Any:
+    # The class of triga: the standard library's has no max_queue.
+    executor: Any = concurrent.futures.ThreadPoolExecutor(1, max_queue=1)  # type: ignore[call-arg]
+    begun = threading.Event()
+    executor.submit(lambda: (begun.set(), _forever.wait()))
+    begun.wait()
+    executor.submit(_forever.wait)
+    return executor
+
+
 def busy_pool() -> Any:
     pool = multiprocessing.pool.ThreadPool(1)
     pool.apply_async(_forever.wait)
@@ -101,6 +111,11 @@ def calls(executor: Any, pool: Any) -> Iterator[tuple[str, Callable[[], Callable
     yield "as_completed", lambda: lambda: next(concurrent.futures.as_completed([running]))
     yield "executor.map", lambda: executor.map(lambda _: _forever.wait(), [1]).__next__
     yield "executor.shutdown", lambda: busy_executor().shutdown
+    yield "executor.submit, queue full", lambda: partial(full_executor().submit, _forever.wait)
+    yield (
+        "executor.submit, queue full, timeout",
+        lambda: partial(full_executor().options(timeout=3600).submit, _forever.wait),
+    )
     yield "AsyncResult.get", lambda: result.get
     yield "AsyncResult.wait", lambda: result.wait
     yield "ThreadPool.map", lambda: lambda: pool.map(lambda _: _forever.wait(), [1])
