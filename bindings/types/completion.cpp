@@ -197,6 +197,8 @@ PyObject* watch_split(PyObject* object, PyObject*) {
 
 PyObject* get_pending(PyObject* self, void*) { return PyLong_FromSsize_t(as_watch(self)->pending); }
 
+PyObject* get_saw_exception(PyObject* self, void*) { return PyBool_FromLong(as_watch(self)->saw_exception); }
+
 PyMethodDef completion_methods[] = {
     {"split", watch_split, METH_NOARGS, nullptr},
     {"wait", reinterpret_cast<PyCFunction>(watch_wait), METH_FASTCALL, nullptr},
@@ -205,6 +207,7 @@ PyMethodDef completion_methods[] = {
 
 PyGetSetDef completion_getset[] = {
     {"pending", get_pending, nullptr, nullptr, nullptr},
+    {"saw_exception", get_saw_exception, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -99,6 +99,22 @@ def test_exceptions_of_tasks_and_of_iterables(pool: Any) -> None:
         pool.imap(abs, [], 0)
 
 
+def stopping(number: int) -> int:
+    if number == 3:
+        raise StopIteration
+    return number
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter])
+def test_stop_iteration_ends_a_chunk_without_an_error(kind: Any) -> None:
+    # A chunk is list(map(func, chunk)), which it ends; one call for each item has to look the same. The original leaves
+    # None in some of the places.
+    with triga.installed(), multiprocessing.pool.ThreadPool(2) as made:
+        assert made.map(stopping, kind(range(6)), chunksize=1) == [0, 1, 2, 4, 5]
+        assert made.map(stopping, kind(range(6)), chunksize=2) == [0, 1, 2, 4, 5]
+    made.join()
+
+
 def test_timeouts(pool: Any) -> None:
     gate = threading.Event()
     result, results = pool.apply_async(gate.wait), pool.imap(lambda _: gate.wait(), [1])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from triga._patch import Replace
+    from triga._threads.futures import Future
 
 StockThreadPool = stock.ThreadPool
 
@@ -136,8 +137,14 @@ class ThreadPool(StockThreadPool):
         if chunksize is None:
             chunksize, extra = divmod(size, len(self._pool) * 4)
             chunksize += bool(extra)
-        futures = staff.submit_chunks(func, iterable, mapper, chunksize) if size and chunksize > 0 else []
-        return MapResult(self, staff, futures, callback, error_callback)
+        futures: list[Future] = []
+        # Of these the iteration runs nobody's code, so that it can be one call.
+        single = chunksize == 1 and mapper is stock.mapstar and type(iterable) in (list, tuple, range)  # type: ignore[attr-defined]
+        if single:
+            futures = staff.submit_items(func, iterable)
+        elif size and chunksize > 0:
+            futures = staff.submit_chunks(func, iterable, mapper, chunksize)
+        return MapResult(self, staff, futures, single, callback, error_callback)
 
     def imap(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1) -> Any:
         """As map, but an iterator, and the items are taken one by one."""

@@ -15,7 +15,7 @@ from triga import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any, NoReturn
 
     from triga._threads.futures import Future
@@ -112,22 +112,31 @@ class ApplyResult(stock.ApplyResult):  # type: ignore[type-arg]
 class MapResult(ApplyResult):
     """The result of map_async and starmap_async: a list, or the exception that came first."""
 
-    def __init__(self, pool: Any, staff: Staff, futures: list[Future], *callbacks: Any) -> None:
-        self._pending = set(futures)
+    def __init__(self, pool: Any, staff: Staff, futures: list[Future], single: bool, *callbacks: Any) -> None:
+        self._single = single  # a future is the call of one item, not of the mapper with a chunk of them
+        self._stopped: set[Future] = set()
+        self._complete = False
         super().__init__(pool, staff, futures, *callbacks)
 
     def _wait_for_futures(self, timeout: float | None) -> bool:
-        pending = self._pending
-        try:
-            for future in _core.CompletionWatch(pending, timeout) if pending else ():
-                pending.discard(future)
-                error = future.exception()
-                if error is not None and self._error is None:
-                    self._error = error
-        except FutureTimeoutError:
-            return not pending
-        self._pool = None
+        if not self._complete:
+            watch = _core.CompletionWatch(self._futures)
+            if not watch.wait(0, False, timeout):
+                return False
+            if watch.saw_exception:
+                self._note_exceptions(watch)
+            self._complete = True
+            self._pool = None
         return True
+
+    def _note_exceptions(self, in_order_of_completion: Iterable[Future]) -> None:
+        for future in in_order_of_completion:
+            error = future.exception()
+            if self._single and isinstance(error, StopIteration):
+                # A chunk is list(map(func, chunk)) in the original, which ends there without an error.
+                self._stopped.add(future)
+            elif error is not None and self._error is None:
+                self._error = error
 
     def _call_when_done(self, tell: Callable[[Any], None]) -> None:
         left = [None] * len(self._futures)
@@ -148,6 +157,11 @@ class MapResult(ApplyResult):
             future.add_done_callback(one_done)
 
     def _value_of_futures(self) -> Any:
+        if self._single:
+            stopped = self._stopped
+            if not stopped:
+                return [future.result() for future in self._futures]
+            return [future.result() for future in self._futures if future not in stopped]
         if len(self._futures) == 1:
             return self._futures[0].result()
         return [item for future in self._futures for item in future.result()]

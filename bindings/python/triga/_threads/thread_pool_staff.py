@@ -41,6 +41,7 @@ class Staff:
         tasks = _Tasks()
         self.queue = tasks.queue
         self._submit = tasks.submit
+        self._submit_each = tasks._submit_each
         self._lock = threading.Lock()
         self._closing = False
         self.terminated = False
@@ -59,6 +60,15 @@ class Staff:
         if self.broken is not None:
             self._fail_queued(self.broken)
         return future
+
+    def submit_items(self, func: Callable[..., Any], items: list[Any] | tuple[Any, ...] | range) -> list[Future]:
+        """Queues a call for each item, all of them in one call of the C++ pool."""
+        if self.broken is not None:
+            return [self.failed(self.broken)]
+        futures: list[Future] = self._submit_each(func, zip(items))
+        if self.broken is not None:
+            self._fail_queued(self.broken)
+        return futures
 
     def submit_chunks(self, func: Any, iterable: Iterable[Any], mapper: Any, chunksize: int) -> list[Future]:
         """Queues a call of ``mapper`` for each chunk; an exception of the iterable is the last one's outcome."""
