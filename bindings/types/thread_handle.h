@@ -16,15 +16,16 @@ struct thread_handle_object {
   PyObject_HEAD std::shared_ptr<exec::thread_handle> handle;
 };
 
-// A lease that is an attribute of a Thread object, on 3.11 and 3.12, whose Thread objects have no handle.
+// An attribute of a Thread object on 3.11 and 3.12, whose Thread objects have no handle: keeps the lease, and
+// lets a join look out for the end of the thread.
 struct thread_lease_object {
-  PyObject_HEAD exec::thread_cache::lease lease;
+  PyObject_HEAD std::shared_ptr<exec::thread_handle> handle;
 };
 
 // A new handle that is not started, or nullptr with an exception set.
 PyObject* thread_handle_new(module_state& state);
 
-PyObject* thread_lease_new(module_state& state, exec::thread_cache::lease lease);
+PyObject* thread_lease_new(module_state& state, std::shared_ptr<exec::thread_handle> handle);
 
 // Adds the types to the module and its state.
 void add_thread_handle_types(PyObject* module);

@@ -3,7 +3,8 @@
 
 #include <Python.h>
 
-#include <new>
+#include <memory>
+#include <utility>
 
 #include "bindings/module_state.h"
 #include "bindings/py/throw_raised.h"
@@ -57,9 +58,8 @@ exec::thread_cache::lease start_job(python_job* job) {
 
 // While the Thread object lives, which start_new_thread() knows as the owner of a bound method, its thread is
 // not handed on: no two Thread objects that can be compared show the same native_id.
-bool keep_for_owner(module_state& state, PyObject* function, exec::thread_cache::lease lease) {
-  if (!PyMethod_Check(function)) return true;
-  PyObject* const kept = thread_lease_new(state, std::move(lease));
+bool keep_for_owner(module_state& state, PyObject* function, std::shared_ptr<exec::thread_handle> handle) {
+  PyObject* const kept = thread_lease_new(state, std::move(handle));
   if (kept == nullptr) return false;
   PyObject* const name = PyUnicode_InternFromString("_triga_lease");
   // Generic: a subclass's own __setattr__ has no part in this.
@@ -93,10 +93,18 @@ PyObject* start_new_thread(PyObject* module, PyObject* const* args, Py_ssize_t c
     return nullptr;
   }
   if (refuse_without_threads() || refuse_at_shutdown()) return nullptr;
-  auto lease = start_job(new python_job(module, function, args[1], kwargs, nullptr, false));
+  std::shared_ptr<exec::thread_handle> handle;
+  if (PyMethod_Check(function)) {
+    handle = std::make_shared<exec::thread_handle>();
+    handle->claim();
+  }
+  auto lease = start_job(new python_job(module, function, args[1], kwargs, handle, false));
   if (!lease) return nullptr;
   PyObject* const ident = PyLong_FromUnsignedLong(static_cast<unsigned long>(lease.id()));
-  if (!keep_for_owner(state_of(module), function, std::move(lease))) PyErr_Clear();
+  if (handle != nullptr) {
+    handle->keep(std::move(lease));
+    if (!keep_for_owner(state_of(module), function, std::move(handle))) PyErr_Clear();
+  }
   return ident;
 }
 

@@ -245,7 +245,7 @@ bool thread_cache::wait_for_job(thread& self) noexcept {
     if (joined != nullptr) detail::join_until_gone(*joined);
     return false;
   }
-  prctl(PR_SET_NAME, self.traits.name.data());
+  self.traits.take_name();
   pthread_sigmask(SIG_SETMASK, &self.signals, nullptr);
   return true;
 }

@@ -35,6 +35,14 @@ struct thread_traits {
     return traits;
   }
 
+  // Asking for the name that the calling thread has is cheaper than setting it, which the kernel tells
+  // others.
+  void take_name() const noexcept {
+    std::array<char, 16> present{};
+    prctl(PR_GET_NAME, present.data());
+    if (present != name) prctl(PR_SET_NAME, name.data());
+  }
+
   // The name is given to the thread at each start, so only the others have to be equal.
   [[nodiscard]] bool same_scheduling(const thread_traits& other) const noexcept {
     return processors == other.processors && scheduling == other.scheduling;

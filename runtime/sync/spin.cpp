@@ -92,6 +92,8 @@ bool spin::next_round() noexcept {
 
 bool spin::succeeded() noexcept {
   paid_ = true;
+  // A thread says that it is over when it has let go of the lock already, and will not do so again.
+  if (what_ == waiting_for::thread_end) return true;
   // Nobody speaks of handovers here; or the lock has been let go of since the last look that saw nothing.
   if (last_ == 0 || handover::releases_.load(std::memory_order_relaxed) != before_) return true;
   const std::uint32_t held = before_;

@@ -74,7 +74,7 @@ class [[nodiscard]] spin {
     return ++looks_ % looks_a_round != 0 ? relax() : next_round();
   }
 
-  // The event came: waits for the handover, too. Always true.
+  // The event came: waits for the handover, too, unless it is a thread's end. Always true.
   bool succeeded() noexcept;
   // The event came from another process, whose lock is not ours. Always true.
   bool succeeded_at_once() noexcept {

@@ -106,6 +106,19 @@ TEST(Spin, DoesNotPayWithoutTheHandover) {
   });
 }
 
+// A thread lets go of the lock before it says that it is over. A look-out for the lock after that would wait
+// for nothing, and would not have paid, so that the next joins would sleep at once.
+TEST(Spin, AThreadsEndNeedsNoHandover) {
+  handover::released();
+  on_a_new_thread([] {
+    const std::uint64_t paid = counted(counter::spins_paid);
+    while (counted(counter::spins_paid) == paid) {  // unless the processor was away for too long
+      spin turn(waiting_for::thread_end);
+      if (turn.again() && turn.again()) turn.succeeded();
+    }
+  });
+}
+
 TEST(Spin, AHandoverBetweenTwoLooksIsNotMissed) {
   on_a_new_thread([] {
     for (;;) {

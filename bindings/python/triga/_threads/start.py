@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
+    from typing import Any
 
     from triga._patch import Replace
 
@@ -40,6 +41,19 @@ def _patch_handles(module: ModuleType, replace: Replace) -> None:
         module._start_joinable_thread = _core.start_joinable_thread  # type: ignore[attr-defined]
         module._thread_shutdown = _shutdown_after(module._thread_shutdown)  # type: ignore[attr-defined]
     replace(module, "_ThreadHandle", _core.ThreadHandle)
+
+
+def _look_out_before(stock: Callable[[Any, bool, float], None]) -> Callable[[Any, bool, float], None]:
+    """What join() waits with on 3.11 and 3.12, where it sleeps on a lock of CPython's: a look-out for the end first."""
+
+    def _wait_for_tstate_lock(self: Any, block: bool = True, timeout: float = -1) -> None:
+        if block and timeout != 0 and self._tstate_lock is not None:
+            lease = self.__dict__.get("_triga_lease")
+            if lease is not None:
+                lease.look_out()
+        stock(self, block, timeout)
+
+    return _wait_for_tstate_lock
 
 
 def _threads_are_allowed() -> bool:
@@ -73,4 +87,5 @@ def patch_threading(module: ModuleType, replace: Replace) -> None:
         _patch_handles(module, replace)
     else:
         replace(module, "_start_new_thread", _core.start_new_thread)
+        replace(module.Thread, "_wait_for_tstate_lock", _look_out_before(module.Thread._wait_for_tstate_lock))
     _patch_count(replace)
