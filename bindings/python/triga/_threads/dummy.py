@@ -27,7 +27,9 @@ def _replace_imported(module: ModuleType, replace: Replace, names: dict[str, typ
 
 def patch_dummy(module: ModuleType, replace: Replace) -> None:
     """Puts the native classes into multiprocessing.dummy, which has them from threading and queue."""
-    names = {name: getattr(threading, name) for name in ("Condition", "Event", "Semaphore", "BoundedSemaphore")}
+    names = {
+        name: getattr(threading, name) for name in ("Barrier", "Condition", "Event", "Semaphore", "BoundedSemaphore")
+    }
     _replace_imported(module, replace, names | {"Queue": queue.Queue, "JoinableQueue": queue.Queue})
 
 

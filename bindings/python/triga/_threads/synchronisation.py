@@ -1,12 +1,13 @@
 """threading.Condition, Event, Semaphore and BoundedSemaphore as native classes, one set for each copy of threading.
 
 Each derives from the standard class of its copy, whose remaining methods (``__repr__``, ``wait_for``, deprecated
-spellings) it keeps. Barrier stays the standard class, over the native Condition.
+spellings) it keeps. Barrier stays Python, over the native Condition.
 """
 
 from __future__ import annotations
 
 from triga import _core
+from triga._threads.barrier import barrier_class
 from triga._threads.conditions import condition_class
 
 TYPE_CHECKING = False
@@ -36,3 +37,4 @@ def patch_threading(threading: Any, replace: Replace) -> None:
     bounded = _native_class(threading, "BoundedSemaphore", _core.BoundedSemaphore, semaphore)
     replace(threading, "Semaphore", semaphore)
     replace(threading, "BoundedSemaphore", bounded)
+    replace(threading, "Barrier", barrier_class(threading))
