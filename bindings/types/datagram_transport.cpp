@@ -167,6 +167,7 @@ PyObject* send_plain(PyObject* self, state& types, PyObject* data, PyObject* add
 PyObject* sendto(PyObject* self, PyTypeObject* type, PyObject* const* args, Py_ssize_t count,
                  PyObject* names) {
   state& types = state_of(type).sockets;
+  if (!loops::check_process_of_transport(state_of(type).loop, self)) return nullptr;
   PyObject* address = count > 1 ? args[1] : Py_None;
   if (count < 1 || count > 2 || (names != nullptr && PyTuple_GET_SIZE(names) > 0)) {
     // Keywords, or an error: asyncio's function has the parameters.

@@ -25,6 +25,7 @@ PyObject* loop_new(PyTypeObject* type, PyObject*, PyObject*) {
   if (!self) return nullptr;
   try {
     fields(self.get()).native = new core(self.get(), state_of_loop(type));
+    adopt_process(self.get());
   } catch (const std::system_error& error) {
     errno = error.code().value();
     return PyErr_SetFromErrno(PyExc_OSError);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <Python.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
@@ -9,6 +10,7 @@
 
 #include "bindings/py/ref.h"
 #include "bindings/types/handle.h"
+#include "runtime/base/fork_generation.h"
 #include "runtime/loop/event_loop.h"
 #include "runtime/loop/signals.h"
 
@@ -153,7 +155,9 @@ struct loop_object {
   PyObject* thread_id;  // asyncio's fields of the same names, so that its inherited methods see the truth
   PyObject* task_factory;
   PyObject* current_handle;
-  PyObject* loop_keyword;  // {"loop": self}: the keywords of every Future and Task
+  PyObject* loop_keyword;         // {"loop": self}: the keywords of every Future and Task
+  std::uint32_t fork_generation;  // of the process that may use it
+  pid_t process;                  // that process
   char closed;
   char stopping;
   char debug;
@@ -167,8 +171,16 @@ struct loop_object {
 // The native half of `loop`, or null with a TypeError set if it is not one of triga's loops. For other rooms.
 core* core_or_error(state& types, PyObject* loop);
 
-// Raises RuntimeError if the loop is closed.
+// Raises RuntimeError if the loop is closed, or is a copy that check_process() refuses.
 bool check_open(PyObject* self);
+// Raises RuntimeError in a forked child if the loop was running when the process was forked: what would be
+// scheduled on the child's copy would never be done. A loop that was not running becomes the child's own.
+bool check_process(PyObject* self);
+// The same for the loop that asyncio's part of a transport has in `_loop`; asked only where a fork was.
+bool check_process_of_transport(state& types, PyObject* transport);
+// The loop runs in this process from now on: the child of a fork that was made in one of its callbacks has
+// returned into it, or nobody runs it elsewhere.
+void adopt_process(PyObject* self) noexcept;
 // In debug mode: _check_thread() and _check_callback(callback, method), as asyncio's call_soon() does. True
 // elsewhere.
 bool check_in_debug_mode(PyObject* self, PyObject* callback, const char* method, bool any_thread);

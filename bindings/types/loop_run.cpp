@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // LoopBase: run_forever() and the loop's states.
+#include <unistd.h>
+
 #include <cerrno>
 
 #include "bindings/py/raised.h"
@@ -10,6 +12,7 @@ namespace {
 
 // One turn, natively. False with an exception set.
 bool turn(PyObject* self) {
+  if (fields(self).fork_generation != fork_generation()) adopt_process(self);
   loop::event_loop& loop = core_of(self).loop();
   if (loop.run_once(fields(self).stopping == 0)) return true;
   if (PyErr_Occurred() == nullptr) {
@@ -106,7 +109,40 @@ PyObject* pending(PyObject* self, PyObject*) {
                        static_cast<Py_ssize_t>(loop.cancelled_timer_count()));
 }
 
+// Does the loop run in the process that forked this one?
+PyObject* runs_in_parent(PyObject* self, PyObject*) {
+  if (check_process(self)) Py_RETURN_FALSE;
+  PyErr_Clear();
+  Py_RETURN_TRUE;
+}
+
 }  // namespace
+
+bool check_process(PyObject* self) {
+  if (fields(self).fork_generation == fork_generation()) return true;
+  const PyObject* thread = fields(self).thread_id;
+  if (thread == nullptr || thread == Py_None) {
+    adopt_process(self);
+    return true;
+  }
+  PyErr_Format(PyExc_RuntimeError,
+               "the event loop runs in process %d, and this is process %d, which was forked from it: nothing "
+               "that is scheduled on the copy here would ever be done; make a loop of the child's own, as "
+               "asyncio.run() does",
+               static_cast<int>(fields(self).process), static_cast<int>(getpid()));
+  return false;
+}
+
+bool check_process_of_transport(state& types, PyObject* transport) {
+  if (fork_generation() == 0) return true;
+  const py::ref loop = py::ref::steal(PyObject_GetAttrString(transport, "_loop"));
+  return loop && (!PyObject_TypeCheck(loop.get(), types.base.type()) || check_process(loop.get()));
+}
+
+void adopt_process(PyObject* self) noexcept {
+  fields(self).fork_generation = fork_generation();
+  fields(self).process = getpid();
+}
 
 PyMethodDef run_methods[] = {
     {"run_forever", run_forever, METH_NOARGS, "Runs until stop() is called."},
@@ -115,6 +151,7 @@ PyMethodDef run_methods[] = {
     {"is_running", is_running, METH_NOARGS, "True while run_forever() runs."},
     {"is_closed", is_closed, METH_NOARGS, "True once close() was called."},
     {"get_debug", get_debug, METH_NOARGS, "True in debug mode."},
+    {"_runs_in_parent", runs_in_parent, METH_NOARGS, nullptr},
     {"_check_closed", check_closed, METH_NOARGS, nullptr},
     {"_clear_ready", clear_ready, METH_NOARGS, nullptr},
     {"_clear_timers", clear_timers, METH_NOARGS, nullptr},

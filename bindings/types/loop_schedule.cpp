@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bindings/py/method.h"
+#include "bindings/py/raised.h"
 #include "bindings/types/future_link.h"
 #include "bindings/types/loop.h"
 #include "runtime/base/clock.h"
@@ -85,10 +86,28 @@ PyObject* queue_bare(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   Py_RETURN_NONE;
 }
 
+bool ends_a_transport(PyObject* callback) {
+  const py::ref name = py::ref::steal(PyObject_GetAttrString(callback, "__name__"));
+  PyErr_Clear();
+  return name && PyUnicode_Check(name.get()) &&
+         PyUnicode_CompareWithASCIIString(name.get(), "_call_connection_lost") == 0;
+}
+
+// As check_open(), but a forked child may close a transport of its parent's: in a `finally` clause that is
+// left by sys.exit(), a refusal would hide the exit. If the child leaves run_forever() too, it is told.
+bool may_call_soon(PyObject* self, PyObject* callback) {
+  if (check_open(self)) return true;
+  if (fields(self).closed != 0) return false;
+  py::ref refusal = py::take_raised();
+  if (ends_a_transport(callback)) return true;
+  py::raise_again(std::move(refusal));
+  return false;
+}
+
 PyObject* call_soon(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   if (is_bare(self, count, names)) return queue_bare(self, args, count);
   callback_arguments given;
-  if (!parse(self, "call_soon", 0, args, count, names, given) || !check_open(self) ||
+  if (!parse(self, "call_soon", 0, args, count, names, given) || !may_call_soon(self, given.callback) ||
       !check_in_debug_mode(self, given.callback, "call_soon", false)) {
     return nullptr;
   }
@@ -234,7 +253,8 @@ PyObject* stock_create_task(PyObject* self, PyObject* const* args, Py_ssize_t co
 
 PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   const loop_object& loop = fields(self);
-  const bool plain = loop.closed == 0 && loop.debug == 0 && count == 1 && names == nullptr &&
+  const bool plain = loop.closed == 0 && loop.debug == 0 && loop.fork_generation == fork_generation() &&
+                     count == 1 && names == nullptr &&
                      (loop.task_factory == nullptr || loop.task_factory == Py_None);
   if (!plain) return stock_create_task(self, args, count, names);
   PyObject* keyword = keyword_of(self);
@@ -252,7 +272,7 @@ constexpr int fast = METH_FASTCALL | METH_KEYWORDS;
 }  // namespace
 
 bool check_open(PyObject* self) {
-  if (fields(self).closed == 0) return true;
+  if (fields(self).closed == 0) return check_process(self);
   PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
   return false;
 }

@@ -68,6 +68,7 @@ int is_plain(PyObject* self, const method_names& names, PyObject* data) {
 PyObject* write(PyObject* self, PyTypeObject* type, PyObject* const* args, Py_ssize_t count,
                 PyObject* names) {
   state& types = state_of(type).sockets;
+  if (!loops::check_process_of_transport(state_of(type).loop, self)) return nullptr;
   if (count != 1 || (names != nullptr && PyTuple_GET_SIZE(names) > 0)) {
     const py::ref method =
         py::ref::steal(PyObject_CallMethod(types.stock_pipe_write.get(), "__get__", "O", self));

@@ -55,6 +55,8 @@ class [[nodiscard]] exported {
 }  // namespace
 
 bool transport::may_write(const char* after_eof, const char* during_sendfile) {
+  // In a forked child the parent's peer would be sent what the child meant for nobody, or half of it.
+  if (core_ != nullptr && !loops::check_process(core_->self())) return false;
   const char* refusal = stream_.writing_shut_down() ? after_eof : empty_waiter ? during_sendfile : nullptr;
   if (refusal == nullptr) return true;
   PyErr_SetString(PyExc_RuntimeError, refusal);
@@ -73,8 +75,9 @@ bool transport::write(PyObject* data) {
     set_type_error(data);
     return false;
   }
-  if (!may_write("Cannot call write() after write_eof()", "unable to write; sendfile is in progress"))
+  if (!may_write("Cannot call write() after write_eof()", "unable to write; sendfile is in progress")) {
     return false;
+  }
   if (plain)
     return send_or_queue(data, PyBytes_AS_STRING(data), static_cast<std::size_t>(PyBytes_GET_SIZE(data)));
   const int full = PyObject_IsTrue(data);

@@ -595,63 +595,7 @@ def test_create_task_takes_names_contexts_and_factories(loop: Any) -> None:
     assert loop.create_future().get_loop() is loop
 
 
-# ---- fork, exit, interpreters ----------------------------------------------------------------------------------------
-
-
-def test_a_forked_child_leaves_the_parents_loop_alone() -> None:
-    program = """
-import asyncio, os, warnings
-warnings.simplefilter("ignore")
-async def main():
-    loop = asyncio.get_running_loop()
-    reading, writing = os.pipe()
-    seen = loop.create_future()
-    def readable():
-        loop.remove_reader(reading)
-        seen.set_result(None)
-    loop.add_reader(reading, readable)
-    await asyncio.sleep(0)
-    pid = os.fork()
-    if pid == 0:
-        loop.remove_reader(reading)
-        loop.call_soon_threadsafe(print, "never printed")
-        code = 1
-        try:
-            assert asyncio._get_running_loop() is None
-            asyncio.run(asyncio.sleep(0.001))
-            code = 0
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    loop.call_later(0.001, os.write, writing, b"x")
-    await asyncio.wait_for(seen, 20)
-    print("parent goes on")
-asyncio.run(main())
-"""
-    assert python(program) == (0, "parent goes on\n", "")
-
-
-def test_a_loop_made_before_a_fork_runs_in_the_child() -> None:
-    program = """
-import asyncio, os, threading, warnings
-warnings.simplefilter("ignore")
-loop = asyncio.new_event_loop()
-reading, writing = os.pipe()
-loop.add_reader(reading, loop.stop)
-pid = os.fork()
-if pid == 0:
-    os.write(writing, b"x")
-    loop.run_forever()
-    loop.remove_reader(reading)
-    threading.Timer(0.001, loop.call_soon_threadsafe, [loop.stop]).start()
-    loop.run_forever()
-    os._exit(7)
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-loop.call_later(0.001, loop.stop)
-loop.run_forever()
-loop.close()
-"""
-    assert python(program) == (0, "7\n", "")
+# ---- exit, interpreters ----------------------------------------------------------------------------------------------
 
 
 def test_exit_with_an_unclosed_loop_warns_like_asyncio() -> None:

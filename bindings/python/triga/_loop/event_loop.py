@@ -121,6 +121,14 @@ class EventLoop(
             self._set_coroutine_origin_tracking(False)
             sys.set_asyncgen_hooks(*self._old_agen_hooks)
 
+    def _asyncgen_finalizer_hook(self, agen: Any) -> None:
+        """As asyncio's own. A child that was forked by a callback queues too: it may yet unwind and close the loop."""
+        if not self._runs_in_parent():
+            super()._asyncgen_finalizer_hook(agen)
+            return
+        self._asyncgens.discard(agen)
+        self._add_callback(events.Handle(self.create_task, (agen.aclose(),), self))
+
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         """As asyncio's own; the outcome comes from the native pool's worker to the loop without Python code between."""
         self._check_closed()
