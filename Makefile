@@ -5,7 +5,8 @@
 #   make test-all       the same, then the quick suites on every other CPython from 3.11 to 3.15
 #   make conformance SUITES="test_queue test_threading" [PYTHON=python3.13]
 #   make stress         what takes longer than CI has: programs killed at a hundred random moments, a million tasks whose
-#                       counts add up (SEED=1 TASKS=1000000; stress-tsan: in the C++ core alone), 10,000 bad connections
+#                       counts add up (SEED=1 TASKS=1000000; stress-tsan: in the C++ core alone), 10,000 bad connections,
+#                       random operations on both loops' transports (PLAYS=2000)
 #   make test-apps      uvicorn, aiohttp, asyncpg with PostgreSQL and redis-py with Redis on the native loop; anyio and
 #                       pytest-asyncio choosing it
 #   make asan, tsan     the C++ tests under the sanitizers
@@ -36,7 +37,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
 .PHONY: default samples test test-cpp test-python test-all test-apps conformance asan tsan fuzz stress stress-tsan lint tidy bench develop venv clean
 default:
-	@sed -n '3,17s/^# *//p' Makefile
+	@sed -n '3,18s/^# *//p' Makefile
 
 venv:
 	@scripts/setup $(PYTHON)
