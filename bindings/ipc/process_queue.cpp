@@ -89,6 +89,8 @@ status put_once(message_queue& queue, const outgoing& message) {
 void await_room(open_queue& queue, bool block, time_point deadline) {
   message_queue& core = queue.side->queue();
   while (core.full()) {
+    core.forget_the_gone();
+    if (!core.full()) return;
     if (!block) raise(queue.full);
     const status ended = waited([&] { return core.await_room(deadline); });
     if (ended == status::interrupted) run_signal_handlers();

@@ -81,12 +81,14 @@ PyObject* queue_get(PyObject* self, PyObject* const* arguments, Py_ssize_t count
 PyObject* queue_qsize(PyObject* self, PyObject*) {
   open_queue* const open = open_part(self);
   if (open == nullptr) return run_stock(self, "qsize", nullptr, 0, nullptr);
+  open->side->queue().forget_the_gone();
   return PyLong_FromUnsignedLong(open->side->queue().size());
 }
 
 PyObject* queue_full(PyObject* self, PyObject*) {
   open_queue* const open = open_part(self);
   if (open == nullptr) return run_stock(self, "full", nullptr, 0, nullptr);
+  open->side->queue().forget_the_gone();
   return PyBool_FromLong(open->side->queue().full());
 }
 

@@ -18,7 +18,9 @@
 namespace triga::proc {
 namespace {
 
-constexpr std::uint64_t queue_magic = 0x7472'6967'6104'0001;
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t queue_magic = 0x7472'6967'6104'0002;
 constexpr std::size_t ring_at = (sizeof(queue_header) + 63) & ~std::size_t{63};
 constexpr std::uint64_t blocks_begin = std::uint64_t{1} << 40U;
 constexpr std::uint64_t blocks_end = std::uint64_t{1} << 61U;
@@ -165,7 +167,7 @@ result<envelope> message_queue::stage(const content& what, std::uint64_t sequenc
 
 std::uint32_t message_queue::most_now() const noexcept {
   // Relaxed: who sets a message aside at the same time as this put may come before or after it.
-  return most_ - std::min(most_, header().set_aside.load(std::memory_order_relaxed));
+  return most_ - std::min(most_, header().aside.total());
 }
 
 message_queue::status message_queue::after_put(ring_status how, std::size_t bytes) noexcept {
@@ -195,7 +197,7 @@ message_queue::status message_queue::put(const envelope& staged, patience how, b
   const status ended =
       after_put(ring_.put(staged.pieces(), set_aside ? UINT32_MAX : most_now(), how), staged.size());
   if (ended != status::done && bytes != 0) header().block_bytes.fetch_sub(bytes, std::memory_order_relaxed);
-  if (ended == status::done && set_aside) header().set_aside.fetch_sub(1, std::memory_order_seq_cst);
+  if (ended == status::done && set_aside) header().aside.drop(1);
   return ended;
 }
 
@@ -232,9 +234,13 @@ message_queue::status message_queue::await(shm::shared_bell& bell, time_point de
   }
   const std::uint32_t announced = bell.announce();
   if (ready()) return status::done;
-  switch (bell.wait(announced, deadline)) {
+  const time_point next_look =
+      header().aside.has_others() ? std::min(deadline, deadline_after(1s)) : deadline;
+  switch (bell.wait(announced, next_look)) {
     case sync::wait_status::timed_out:
-      return status::timed_out;
+      if (next_look == deadline) return status::timed_out;
+      forget_the_gone();
+      return status::done;
     case sync::wait_status::interrupted:
       return status::interrupted;
     case sync::wait_status::woken:
@@ -260,24 +266,26 @@ message_queue::status message_queue::await_space(time_point deadline, std::uint6
                [&] { return ring_.used() <= ring_.capacity() / 2 && has_space(bytes); });
 }
 
-void message_queue::drop_set_aside(std::uint32_t count) noexcept {
-  header().set_aside.fetch_sub(count, std::memory_order_seq_cst);
+void message_queue::drop_set_aside(std::uint32_t count) noexcept { header().aside.drop(count); }
+
+void message_queue::forget_the_gone() noexcept {
+  if (!header().aside.has_others() || header().aside.forget_the_gone() == 0) return;
+  header().room.ring(INT_MAX);
+  if (all_done()) header().finished.ring(INT_MAX);
 }
 
-std::uint32_t message_queue::size() const noexcept {
-  return ring_.size() + header().set_aside.load(std::memory_order_seq_cst);
-}
+std::uint32_t message_queue::size() const noexcept { return ring_.size() + header().aside.total(); }
 
 std::uint32_t message_queue::unfinished() const noexcept {
   // Loaded in this order: a message goes from set aside to put, and is never missed on its way.
-  const std::uint32_t aside = header().set_aside.load(std::memory_order_seq_cst);
+  const std::uint32_t aside = header().aside.total();
   return aside + ring_.puts() - header().done.load(std::memory_order_seq_cst);
 }
 
 bool message_queue::task_done() noexcept {
   std::uint32_t done = header().done.load(std::memory_order_seq_cst);
   do {
-    const std::uint32_t aside = header().set_aside.load(std::memory_order_seq_cst);
+    const std::uint32_t aside = header().aside.total();
     if (aside + ring_.puts() == done) return false;
   } while (!header().done.compare_exchange_weak(done, done + 1, std::memory_order_seq_cst));
   if (all_done()) header().finished.ring(INT_MAX);

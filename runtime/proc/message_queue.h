@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "runtime/base/clock.h"
+#include "runtime/proc/aside_counts.h"
 #include "runtime/proc/channel.h"
 #include "runtime/shm/shared_bell.h"
 #include "runtime/shm/shared_ring.h"
@@ -21,13 +22,13 @@ struct queue_header {  // NOLINT(clang-analyzer-optin.performance.Padding): henc
   std::uint64_t most_bytes;  // of payloads beside the ring; 0: no bound
   alignas(64) std::atomic<std::uint64_t> next_block;
   std::atomic<std::int64_t> block_bytes;  // of messages in the ring; an estimate after somebody was killed
-  std::atomic<std::uint32_t> set_aside;   // messages that wait in their senders' own memory
   std::atomic<std::uint32_t> done;        // messages that somebody said to be dealt with
   std::atomic<std::uint32_t> watched;     // 1: somebody waits for the descriptor
   alignas(64) shm::shared_bell items;     // receivers sleep
   alignas(64) shm::shared_bell room;      // senders sleep: for a message fewer than `most`
   alignas(64) shm::shared_bell space;     // senders sleep: for bytes in the ring or beside it
   shm::shared_bell finished;              // join() sleeps
+  alignas(64) aside_counts aside;         // messages that wait in their senders' own memory
 };
 
 // A queue of messages between any number of processes: a shared_ring, payloads beside it, and what its users
@@ -86,10 +87,13 @@ class message_queue {
   status await_space(time_point deadline, std::uint64_t bytes);
 
   // A message waits in this process's own memory, in front of nothing of this process's in the ring.
-  void set_aside() noexcept { header().set_aside.fetch_add(1, std::memory_order_seq_cst); }
+  void set_aside() noexcept { header().aside.add(); }
   void drop_set_aside(std::uint32_t count) noexcept;
 
   [[nodiscard]] bool empty() const noexcept { return ring_.empty(); }
+  // Takes off what was counted by processes that are gone, and wakes who may go on then. The waits below do
+  // so once a second.
+  void forget_the_gone() noexcept;
   [[nodiscard]] std::uint32_t size() const noexcept;
   [[nodiscard]] bool full() const noexcept { return size() >= most_; }
 
