@@ -16,9 +16,10 @@ namespace triga::sockets {
 // The addresses of those whom datagrams came from lately, in both forms, so that a peer's tuple is made once
 // and read back for nothing when a program answers to it.
 //
-// Each address has one place in the table, given by its bytes; a second table finds the place by the tuple's
-// identity, which is enough since the entry keeps the tuple alive. A tuple of str and int cannot change. Used
-// under the GIL, one for each interpreter; the memory comes with the first address.
+// Each address has two neighbouring places in the table, given by its bytes: with one, a third of a hundred
+// peers would drive each other out. A second table finds the place by the tuple's identity, which is enough
+// since the entry keeps the tuple alive. A tuple of str and int cannot change. Used under the GIL, one for
+// each interpreter; the memory comes with the first address.
 class address_cache {
  public:
   // The tuple of an IPv4 or IPv6 address. Null: an exception is set.
@@ -30,7 +31,8 @@ class address_cache {
   void clear() noexcept { entries_.reset(); }
 
  private:
-  static constexpr std::size_t size = 256;
+  static constexpr std::size_t size = 1024;
+  static constexpr std::size_t identities = 4096;
 
   struct entry {
     net::address address;
@@ -38,8 +40,11 @@ class address_cache {
   };
   struct table {
     std::array<entry, size> entries;
-    std::array<std::uint8_t, size> by_identity{};  // places in `entries`
+    std::array<std::uint16_t, identities> by_identity{};  // places in `entries`
   };
+
+  // Where the address is, or the place that it is to have.
+  [[nodiscard]] std::size_t place_of(const net::address& address) const noexcept;
 
   std::unique_ptr<table> entries_;
 };

@@ -79,13 +79,29 @@ received receive(PyObject* self, state& types, int fd) {
   return told ? received::one : received::failed;
 }
 
-// Is more to be given to the protocol in this turn? It may have closed or paused the transport.
-int goes_on(PyObject* self, const method_names& names) {
-  for (const py::ref* each : {&names.closing, &names.paused}) {
-    if (const int stop = truth(self, *each); stop != 0) return stop < 0 ? -1 : 0;
+// Whether more is to be given to the protocol in this turn: it may have closed or paused the transport, which
+// takes its reader off the loop. To look there costs less than to read two attributes.
+class reading {
+ public:
+  // False: an exception is set.
+  bool begin(PyObject* self, module_state& types, int fd) {
+    loop_ = attribute(self, types.sockets.names.loop);
+    if (!loop_) return false;
+    if (PyObject_TypeCheck(loop_.get(), types.loop.base.type())) {
+      watch_ = loops::core_of(loop_.get()).find_watch(fd);
+    }
+    if (watch_ != nullptr) reader_ = watch_->reader;
+    return true;
   }
-  return 1;
-}
+  [[nodiscard]] bool goes_on() const noexcept {
+    return watch_ != nullptr && reader_ && watch_->reader.get() == reader_.get();
+  }
+
+ private:
+  py::ref loop_;  // which owns the watch
+  const loops::descriptor_watch* watch_ = nullptr;
+  py::ref reader_;
+};
 
 PyObject* read_ready(PyObject* self, PyTypeObject* type, PyObject* const*, Py_ssize_t, PyObject*) {
   state& types = state_of(type).sockets;
@@ -94,12 +110,10 @@ PyObject* read_ready(PyObject* self, PyTypeObject* type, PyObject* const*, Py_ss
   if (lost == 1) Py_RETURN_NONE;
   const int fd = descriptor(self, types.names);
   if (fd < 0 && PyErr_Occurred() != nullptr) return nullptr;
+  reading state_of_reading;
+  if (!state_of_reading.begin(self, state_of(type), fd)) return nullptr;
   for (int count = 0; count < most_per_report; ++count) {
-    if (count > 0) {
-      const int more = goes_on(self, types.names);
-      if (more < 0) return nullptr;
-      if (more == 0) break;
-    }
+    if (count > 0 && !state_of_reading.goes_on()) break;
     const received outcome = receive(self, types, fd);
     if (outcome == received::failed) return nullptr;
     if (outcome == received::none) break;
@@ -114,26 +128,46 @@ PyObject* stock_sendto(PyObject* self, const state& types, PyObject* data, PyObj
   return PyObject_Vectorcall(types.stock_sendto.get(), vector, 3, nullptr);
 }
 
-// May a datagram go to the kernel as it is? `connected`: without an address.
-int is_plain(PyObject* self, const method_names& names, PyObject* data, PyObject* address, bool& connected) {
-  if (!PyBytes_CheckExact(data) || PyBytes_GET_SIZE(data) == 0) return 0;
-  for (const py::ref* each : {&names.buffer, &names.conn_lost}) {
-    if (const int set = truth(self, *each); set != 0) return set < 0 ? -1 : 0;
-  }
-  if (address != Py_None) {  // of a transport that was given one at its making, only that one will do
-    if (const int fixed = truth(self, names.address); fixed != 0) return fixed < 0 ? -1 : 0;
-  }
-  const py::ref extra = attribute(self, names.extra);
-  if (!extra) return -1;
-  if (!PyDict_CheckExact(extra.get())) return 0;
-  PyObject* peer = PyDict_GetItemWithError(extra.get(), names.peername.get());
-  if (peer == nullptr) return PyErr_Occurred() != nullptr ? -1 : 0;
-  const int has_peer = PyObject_IsTrue(peer);
-  connected = has_peer == 1;
-  return has_peer < 0 ? -1 : connected || address != Py_None;
+// What asyncio's attributes say once and for all, read at the first datagram that is sent.
+struct fixed_fields {
+  bool known;
+  bool has_address;  // it was given one at its making, and only that one will do
+  bool connected;    // nothing is sent with an address
+  int fd;
+};
+
+fixed_fields& fixed(PyObject* self, const state& types) noexcept {
+  return *reinterpret_cast<fixed_fields*>(reinterpret_cast<char*>(self) + types.datagram_fields_at);
 }
 
-PyObject* send_plain(PyObject* self, state& types, PyObject* data, PyObject* address, bool connected) {
+// False: an exception is set, or asyncio's code is to say what is the matter.
+bool learn(PyObject* self, const method_names& names, fixed_fields& into) {
+  const py::ref extra = attribute(self, names.extra);
+  if (!extra || !PyDict_CheckExact(extra.get())) return false;
+  PyObject* peer = PyDict_GetItemWithError(extra.get(), names.peername.get());
+  if (peer == nullptr) return false;
+  const int has_peer = PyObject_IsTrue(peer);
+  const int has_address = truth(self, names.address);
+  if (has_peer < 0 || has_address < 0) return false;
+  const int fd = descriptor(self, names);
+  if (fd < 0) return false;
+  into = {.known = true, .has_address = has_address == 1, .connected = has_peer == 1, .fd = fd};
+  return true;
+}
+
+// May a datagram go to the kernel as it is? -1: an exception is set.
+int is_plain(PyObject* self, const state& types, PyObject* data, PyObject* address) {
+  if (!PyBytes_CheckExact(data) || PyBytes_GET_SIZE(data) == 0) return 0;
+  for (const py::ref* each : {&types.names.buffer, &types.names.conn_lost}) {
+    if (const int set = truth(self, *each); set != 0) return set < 0 ? -1 : 0;
+  }
+  fixed_fields& fields = fixed(self, types);
+  if (!fields.known && !learn(self, types.names, fields)) return PyErr_Occurred() != nullptr ? -1 : 0;
+  return address == Py_None ? fields.connected : !fields.has_address;
+}
+
+PyObject* send_plain(PyObject* self, state& types, PyObject* data, PyObject* address) {
+  const bool connected = fixed(self, types).connected;
   const net::address* to = connected ? nullptr : types.addresses.address_of(address);
   net::address made;
   if (!connected && to == nullptr) {
@@ -147,11 +181,9 @@ PyObject* send_plain(PyObject* self, state& types, PyObject* data, PyObject* add
     if (read == parsed::no) return stock_sendto(self, types, data, address);
     to = &made;
   }
-  const int fd = descriptor(self, types.names);
-  if (fd < 0 && PyErr_Occurred() != nullptr) return nullptr;
-  const ssize_t sent = ::sendto(fd, PyBytes_AS_STRING(data), static_cast<std::size_t>(PyBytes_GET_SIZE(data)),
-                                MSG_NOSIGNAL | MSG_DONTWAIT, to != nullptr ? to->get() : nullptr,
-                                to != nullptr ? to->size() : 0);
+  const ssize_t sent = ::sendto(fixed(self, types).fd, PyBytes_AS_STRING(data),
+                                static_cast<std::size_t>(PyBytes_GET_SIZE(data)), MSG_NOSIGNAL | MSG_DONTWAIT,
+                                to != nullptr ? to->get() : nullptr, to != nullptr ? to->size() : 0);
   if (sent < 0) {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
       return stock_sendto(self, types, data, address);  // tries once more, then queues it
@@ -176,11 +208,10 @@ PyObject* sendto(PyObject* self, PyTypeObject* type, PyObject* const* args, Py_s
     if (!method) return nullptr;
     return PyObject_Vectorcall(method.get(), args, static_cast<std::size_t>(count), names);
   }
-  bool connected = false;
-  const int plain = is_plain(self, types.names, args[0], address, connected);
+  const int plain = is_plain(self, types, args[0], address);
   if (plain < 0) return nullptr;
   if (plain == 0) return stock_sendto(self, types, args[0], address);
-  return send_plain(self, types, args[0], address, connected);
+  return send_plain(self, types, args[0], address);
 }
 
 PyMethodDef datagram_methods[] = {
@@ -196,22 +227,21 @@ PyType_Slot datagram_slots[] = {
     {0, nullptr},
 };
 
-PyType_Spec datagram_spec = {
-    .name = "asyncio.selector_events._SelectorDatagramTransport",
-    .basicsize = 0,  // the base's: its state is all there is
-    .itemsize = 0,
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .slots = datagram_slots,
-};
-
 }  // namespace
 
 PyObject* make_datagram_type(PyObject* core, PyObject* base) {
   state& types = state_of(core).sockets;
   types.stock_sendto = py::ref::steal(PyObject_GetAttrString(base, "sendto"));
+  types.datagram_fields_at = reinterpret_cast<PyTypeObject*>(base)->tp_basicsize;
+  PyType_Spec spec = {
+      .name = "asyncio.selector_events._SelectorDatagramTransport",
+      .basicsize = static_cast<int>(types.datagram_fields_at + Py_ssize_t{sizeof(fixed_fields)}),
+      .itemsize = 0,
+      .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+      .slots = datagram_slots,
+  };
   const py::ref bases = py::ref::steal(PyTuple_Pack(1, base));
-  PyObject* type =
-      bases && types.stock_sendto ? PyType_FromModuleAndSpec(core, &datagram_spec, bases.get()) : nullptr;
+  PyObject* type = bases && types.stock_sendto ? PyType_FromModuleAndSpec(core, &spec, bases.get()) : nullptr;
   if (type == nullptr) py::throw_raised();
   return type;
 }

@@ -33,7 +33,7 @@ enum class kind : std::uint8_t {
 struct method_names {
   py::ref create_future, done, set_result, fileno, gettimeout, sendto, recvfrom, recvfrom_into;
   py::ref datagram_received, error_received, peername, data_received, queue_rest, pipe_fd;
-  py::ref sock, sock_fd, protocol_attribute, closing, paused, conn_lost, buffer, address, extra;
+  py::ref sock, sock_fd, protocol_attribute, closing, loop, conn_lost, buffer, address, extra;
 
   bool intern();
 };
@@ -45,6 +45,7 @@ struct state {
   py::ref family, socket_type, protocol;  // members of _socket.socket
   method_names names;
   py::ref stock_sendto;                       // of asyncio's datagram transport
+  Py_ssize_t datagram_fields_at = 0;          // where an instance has what the native type adds to that
   py::ref stock_pipe_read, stock_pipe_write;  // of its pipe transports
   address_cache addresses;
   const transports::state* transports = nullptr;  // the same interpreter's

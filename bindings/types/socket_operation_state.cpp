@@ -26,7 +26,7 @@ bool method_names::intern() {
       {&sock_fd, "_sock_fd"},
       {&protocol_attribute, "_protocol"},
       {&closing, "_closing"},
-      {&paused, "_paused"},
+      {&loop, "_loop"},
       {&conn_lost, "_conn_lost"},
       {&buffer, "_buffer"},
       {&address, "_address"},

@@ -81,6 +81,36 @@ def test_datagrams_go_to_and_fro(native: bool) -> None:
     assert (after["datagrams_sent"] - before["datagrams_sent"] > 0) is native
 
 
+def test_more_peers_than_are_remembered_are_told_apart() -> None:
+    """Addresses are kept in a table with two places for each, found by the address and by the tuple's identity.
+
+    Peers drive each other out of it; the tuple of one that is gone is read as any other.
+    """
+
+    async def main(loop: Any) -> None:
+        transport, protocol = await endpoint(loop)
+        first: Any = None
+        for number in range(2_500):
+            data = b"%d" % number
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+                peer.bind((f"127.{number % 7}.{number % 250}.1", 0))
+                peer.settimeout(20)
+                peer.sendto(data, transport.get_extra_info("sockname"))
+                await protocol.until(number + 1)
+                assert protocol.told[-1] == (data, peer.getsockname())
+                transport.sendto(data, protocol.told[-1][1])
+                assert peer.recv(100) == data
+                if first is None:
+                    first = peer.dup(), protocol.told[-1][1]
+        with first[0] as peer:
+            transport.sendto(b"again", first[1])
+            assert peer.recv(100) == b"again"
+        transport.close()
+        await protocol.until(2_501)
+
+    run(main)
+
+
 def test_a_connected_endpoint_needs_no_address_and_hears_of_errors() -> None:
     async def main(loop: Any) -> None:
         there = await endpoint(loop)
