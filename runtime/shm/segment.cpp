@@ -89,8 +89,10 @@ std::uint64_t segment::present() const noexcept {
 
 void segment::discard(std::uint64_t offset, std::uint64_t length) const noexcept {
   if (length == 0) return;
+  // A page that a hole covers in part is only zeroed: the last one would stay for ever.
+  const std::uint64_t end = (offset + length + page_mask) & ~page_mask;
   ::fallocate(descriptor_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
-              static_cast<off_t>(length));
+              static_cast<off_t>(end - offset));
 }
 
 }  // namespace triga::shm

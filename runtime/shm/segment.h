@@ -66,7 +66,7 @@ class segment {
   [[nodiscard]] int read_at(std::uint64_t offset, std::span<std::byte> bytes) const noexcept;
   // How many bytes of it have pages now.
   [[nodiscard]] std::uint64_t present() const noexcept;
-  // Gives the pages of the range back to the machine; the range reads as zeros from now on.
+  // Gives the pages of the range back to the machine, the last one whole; they read as zeros from now on.
   void discard(std::uint64_t offset, std::uint64_t length) const noexcept;
 
  private:
