@@ -53,10 +53,18 @@ void register_terms(pb::module_& core) {
            pb::arg("measured") = false);
 }
 
+void register_chunk_plan(pb::module_& core) {
+  using proc::chunk_plan;
+  pb::class_<chunk_plan>(core, "ChunkPlan", "How the items of a map are divided into tasks.")
+      .def(pb::init<std::size_t, std::size_t, std::size_t>(), pb::arg("most"), pb::arg("least"),
+           pb::arg("share"))
+      .def("count", &chunk_plan::count, pb::arg("items"));
+}
+
 void register_pool(pb::module_& core) {
   pb::class_<pool_binding>(core, "ProcessPool")
-      .def(pb::init<const pb::object&, const pb::object&, bool>(), pb::arg("make_pickler"),
-           pb::arg("make_other"), pb::arg("spin"))
+      .def(pb::init<const pb::object&, const pb::object&, bool, std::uint64_t>(), pb::arg("make_pickler"),
+           pb::arg("make_other"), pb::arg("spin"), pb::arg("keep"))
       .def("prepare_worker", &pool_binding::prepare_worker)
       .def("worker_started",
            [](pool_binding& self, std::uint64_t id, pid_t pid) { self.core().worker_started(id, pid); })
@@ -140,9 +148,18 @@ void register_worker(pb::module_& core) {
 void register_process_pool(pb::module_& core) {
   core.add_object("PickleSink", pb::reinterpret_steal<pb::object>(make_pickle_sink_type(core.ptr())));
   core.add_object("SharedBuffer", pb::reinterpret_steal<pb::object>(make_shared_buffer_type(core.ptr())));
+  core.def(
+      "bytes_of_shared",
+      [](const pb::object& buffer) {
+        auto made = pb::reinterpret_steal<pb::object>(bytes_of_shared(buffer.ptr()));
+        if (!made) throw pb::error_already_set();
+        return made;
+      },
+      pb::pos_only(), pb::arg("buffer"), "A bytes object with what a SharedBuffer holds.");
   core.add_object("TaskDesk", pb::reinterpret_steal<pb::object>(make_task_desk_type(core.ptr())));
   register_receivers(core);
   register_terms(core);
+  register_chunk_plan(core);
   register_pool(core);
   register_worker(core);
 }

@@ -6,6 +6,7 @@
 
 #include "bindings/py/errors.h"
 #include "bindings/py/gil.h"
+#include "bindings/types/new_bytes.h"
 
 namespace triga::ipc {
 namespace {
@@ -26,7 +27,7 @@ int read_into(const proc::message& from, void* memory, std::size_t size) {
 
 pb::object bytes_of(const proc::message& from) {
   const std::size_t size = from.body_size();
-  pb::object made = stolen(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
+  pb::object made = stolen(new_bytes(static_cast<Py_ssize_t>(size)));
   if (const int error = read_into(from, PyBytes_AS_STRING(made.ptr()), size)) py::throw_os_error(error);
   return made;
 }

@@ -245,7 +245,13 @@ void put_pickle(open_queue& queue, const pb::bytes& pickle) {
 pb::object take_pickle(open_queue& queue, const pb::object& dumps) {
   proc::message message = taken(queue, true, never);
   const bool whole = form{message.tag} == form::pickle && message.buffers.empty();
-  if (!whole) return pb::bytes(dumps(incoming(message, queue.decode)));
+  if (!whole) {
+    // multiprocessing's pickler gives a memoryview.
+    auto pickle =
+        pb::reinterpret_steal<pb::object>(PyBytes_FromObject(dumps(incoming(message, queue.decode)).ptr()));
+    if (!pickle) throw pb::error_already_set();
+    return pickle;
+  }
   message.tag = static_cast<std::uint16_t>(form::bytes);
   return incoming(message, queue.decode);
 }

@@ -56,10 +56,12 @@ pb::tuple part_of(const pb::sequence& items, std::size_t start, std::size_t end)
 
 }  // namespace
 
-pool_binding::pool_binding(const pb::object& make_pickler, const pb::object& make_other, bool spin)
+pool_binding::pool_binding(const pb::object& make_pickler, const pb::object& make_other, bool spin,
+                           std::uint64_t keep)
     : calls_(make_pickler, make_other) {
   proc::pool_options options;
   options.spin = spin;
+  options.channel.keep = keep;
   core_ = std::make_unique<process_pool>(options);
 }
 
@@ -78,21 +80,22 @@ void pool_binding::submit(const std::shared_ptr<receiver>& to, std::uint64_t ind
   hand_over(ready, to, index, terms);
 }
 
-std::size_t pool_binding::submit_chunks(const std::shared_ptr<receiver>& to, std::uint64_t index,
-                                        const proc::task_terms& terms, const pb::object& function,
-                                        const pb::sequence& items, std::size_t chunk, std::size_t start,
-                                        std::size_t most, const pb::object& failed) {
+pb::tuple pool_binding::submit_chunks(const std::shared_ptr<receiver>& to, std::uint64_t index,
+                                      const proc::task_terms& terms, const pb::object& function,
+                                      const pb::sequence& items, const proc::chunk_plan& plan,
+                                      std::size_t start, std::size_t most, const pb::object& failed) {
   const std::size_t size = items.size();
-  for (; start < size && core_->backlog_bytes() < most; start += chunk, ++index) {
+  for (std::size_t end = start; start < size && core_->backlog_bytes() < most; start = end, ++index) {
+    end = start + plan.next(size - start);
     try {
-      const pb::tuple part = part_of(items, start, std::min(start + chunk, size));
+      const pb::tuple part = part_of(items, start, end);
       hand_over(calls_.encode(function.ptr(), part.ptr(), nullptr, false), to, index, terms);
     } catch (pb::error_already_set& error) {
       if (!error.matches(PyExc_Exception)) throw;
       failed(index, error.value());
     }
   }
-  return start;
+  return pb::make_tuple(start, index);
 }
 
 void pool_binding::hand_over(const call_encoder::encoded& ready, const std::shared_ptr<receiver>& to,

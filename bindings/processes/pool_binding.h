@@ -8,6 +8,7 @@
 #include "bindings/processes/answers.h"
 #include "bindings/processes/call_encoder.h"
 #include "runtime/proc/batch.h"
+#include "runtime/proc/chunk_plan.h"
 #include "runtime/proc/process_pool.h"
 
 namespace triga {
@@ -15,7 +16,8 @@ namespace triga {
 // proc::process_pool for Python: calls and values in place of bytes. triga._core.ProcessPool.
 class pool_binding {
  public:
-  pool_binding(const pybind11::object& make_pickler, const pybind11::object& make_other, bool spin);
+  pool_binding(const pybind11::object& make_pickler, const pybind11::object& make_other, bool spin,
+               std::uint64_t keep);
 
   proc::process_pool& core() noexcept { return *core_; }
   call_encoder& calls() noexcept { return calls_; }
@@ -27,12 +29,12 @@ class pool_binding {
   void submit(const std::shared_ptr<proc::receiver>& to, std::uint64_t index, proc::task_terms terms,
               const pybind11::tuple& call);
   // Submits items[start:] in chunks as tasks index, index + 1, ..., until `most` bytes wait for workers;
-  // returns the start of the first chunk that was not submitted. `failed(index, exception)` is told of chunks
-  // that cannot be pickled.
-  std::size_t submit_chunks(const std::shared_ptr<proc::receiver>& to, std::uint64_t index,
-                            const proc::task_terms& terms, const pybind11::object& function,
-                            const pybind11::sequence& items, std::size_t chunk, std::size_t start,
-                            std::size_t most, const pybind11::object& failed);
+  // returns the start and the index of the first chunk that was not submitted. `failed(index, exception)` is
+  // told of chunks that cannot be pickled.
+  pybind11::tuple submit_chunks(const std::shared_ptr<proc::receiver>& to, std::uint64_t index,
+                                const proc::task_terms& terms, const pybind11::object& function,
+                                const pybind11::sequence& items, const proc::chunk_plan& plan,
+                                std::size_t start, std::size_t most, const pybind11::object& failed);
   void hand_over(const call_encoder::encoded& ready, const std::shared_ptr<proc::receiver>& to,
                  std::uint64_t index, proc::task_terms terms);
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "bindings/processes/worker_loop.h"
 
-#include <cerrno>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "bindings/processes/answers.h"
@@ -11,6 +11,7 @@
 #include "bindings/processes/call_encoder.h"
 #include "bindings/processes/plain_value.h"
 #include "bindings/processes/task_meter.h"
+#include "bindings/py/errors.h"
 #include "bindings/py/gil.h"
 #include "runtime/trace/counters.h"
 
@@ -110,6 +111,12 @@ answer run_and_catch(call_decoder& decode, proc::message& task, worker_kind kind
   }
 }
 
+std::size_t size_of(const proc::content& what) noexcept {
+  std::size_t size = what.body_size();
+  for (const proc::byte_span& buffer : what.buffers) size += buffer.size();
+  return size;
+}
+
 // What goes back to the parent, and the memory that answers are written in.
 class answering {
  public:
@@ -146,9 +153,8 @@ class answering {
       return link_.send(what, sequence, tag, error);
     }();
     if (how == proc::worker_link::sent::no_memory) {
-      errno = error;
-      PyErr_SetFromErrno(PyExc_OSError);
-      throw pb::error_already_set();
+      py::throw_os_error(error, "cannot put a result of " + std::to_string(size_of(what)) +
+                                    " bytes into shared memory (the machine's, not /dev/shm)");
     }
     if (how == proc::worker_link::sent::corrupt)
       throw std::runtime_error("the pool's channel to this worker is damaged");

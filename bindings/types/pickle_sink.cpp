@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "bindings/types/pickle_sink.h"
 
+#include <cstring>
 #include <new>
+#include <string_view>
 #include <utility>
 
 namespace triga {
@@ -10,6 +12,13 @@ namespace {
 // From this size on a bytes object is referred to and not copied, and a buffer goes into memory of its own.
 constexpr Py_ssize_t refer_from = 64 * 1024;
 constexpr Py_ssize_t apart_from = 128 * 1024;
+// From this size on a bytes object does so, too: it is read from there into the new object, where a part of
+// the pickle would be mapped first.
+constexpr Py_ssize_t bytes_apart_from = 1024 * 1024;
+
+// GLOBAL of the function, NEXT_BUFFER, TUPLE1, REDUCE: what stands in the pickle for bytes that are apart. It
+// leaves on the unpickler's stack what BINBYTES would, and memoizes nothing.
+constexpr std::string_view bytes_are_apart = "ctriga._core\nbytes_of_shared\n\x97\x85R";
 
 struct sink_object {
   PyObject_HEAD pickle_content content;
@@ -76,6 +85,30 @@ std::span<const std::byte> span_of(const void* data, Py_ssize_t size) noexcept {
   return {static_cast<const std::byte*>(data), static_cast<std::size_t>(size)};
 }
 
+// A number as pickle writes it.
+template <class T>
+T number_at(const std::byte* from) noexcept {
+  T number = 0;
+  std::memcpy(&number, from, sizeof number);
+  return number;
+}
+
+// The length of the opcode at the end of `pickle` that announces a bytes object of that size, BINBYTES or
+// BINBYTES8; 0 if there is none.
+std::size_t announcement_of(std::span<const std::byte> pickle, std::size_t size) noexcept {
+  constexpr std::byte short_form{'B'}, long_form{0x8e};
+  const std::byte* const end = pickle.data() + pickle.size();
+  if (pickle.size() >= 5 && end[-5] == short_form && number_at<std::uint32_t>(end - 4) == size) return 5;
+  if (pickle.size() >= 9 && end[-9] == long_form && number_at<std::uint64_t>(end - 8) == size) return 9;
+  return 0;
+}
+
+// Whether that may be a part of the pickle itself, a frame, and not what an object consists of.
+bool is_frame(std::span<const std::byte> data) noexcept {
+  constexpr std::byte frame{0x95};
+  return data[0] == frame && number_at<std::uint64_t>(data.data() + 1) == data.size() - 9;
+}
+
 }  // namespace
 
 void pickle_content::clear() noexcept {
@@ -86,18 +119,10 @@ void pickle_content::clear() noexcept {
   body_spans_.clear();
   buffer_spans_.clear();
   size_ = 0;
+  unread_ = 0;
 }
 
-bool pickle_content::write(PyObject* data) {
-  if (PyBytes_CheckExact(data) && PyBytes_GET_SIZE(data) >= refer_from) {
-    const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(data));
-    pieces_.push_back({0, size, py::ref::borrow(data)});
-    size_ += size;
-    return true;
-  }
-  Py_buffer view{};
-  if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0) return false;
-  const auto bytes = span_of(view.buf, view.len);
+void pickle_content::append(std::span<const std::byte> bytes) {
   const std::size_t offset = small_.size();
   small_.insert(small_.end(), bytes.begin(), bytes.end());
   if (!pieces_.empty() && !pieces_.back().owner) {
@@ -106,6 +131,39 @@ bool pickle_content::write(PyObject* data) {
     pieces_.push_back({offset, bytes.size(), {}});
   }
   size_ += bytes.size();
+}
+
+// Whether these are the bytes of an object that the pickle has just announced; then they go apart.
+bool pickle_content::take_apart(PyObject* bytes) {
+  const auto data = span_of(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
+  if (pieces_.empty() || pieces_.back().owner || is_frame(data)) return false;
+  const auto written = std::span<const std::byte>(small_).subspan(unread_);
+  const std::size_t announcement = announcement_of(written, data.size());
+  if (announcement == 0 || pieces_.back().length < announcement) return false;
+  small_.resize(small_.size() - announcement);
+  pieces_.back().length -= announcement;
+  size_ -= announcement;
+  append(std::as_bytes(std::span(bytes_are_apart)));
+  unread_ = small_.size();
+  Py_buffer view{};
+  PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE);  // cannot fail for bytes
+  views_.push_back(view);
+  buffer_spans_.push_back(data);
+  size_ += data.size();
+  return true;
+}
+
+bool pickle_content::write(PyObject* data) {
+  if (PyBytes_CheckExact(data) && PyBytes_GET_SIZE(data) >= bytes_apart_from && take_apart(data)) return true;
+  if (PyBytes_CheckExact(data) && PyBytes_GET_SIZE(data) >= refer_from) {
+    const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(data));
+    pieces_.push_back({0, size, py::ref::borrow(data)});
+    size_ += size;
+    return true;
+  }
+  Py_buffer view{};
+  if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0) return false;
+  append(span_of(view.buf, view.len));
   PyBuffer_Release(&view);
   return true;
 }

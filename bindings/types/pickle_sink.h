@@ -34,6 +34,9 @@ class pickle_content {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
+  void append(std::span<const std::byte> bytes);
+  bool take_apart(PyObject* bytes);
+
   struct piece {
     std::size_t offset;  // in small_, or 0
     std::size_t length;
@@ -46,6 +49,7 @@ class pickle_content {
   std::vector<std::span<const std::byte>> body_spans_;
   std::vector<std::span<const std::byte>> buffer_spans_;
   std::size_t size_ = 0;
+  std::size_t unread_ = 0;  // before here small_ announces nothing any more
 };
 
 // The type triga._core.PickleSink.

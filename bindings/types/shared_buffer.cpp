@@ -2,19 +2,27 @@
 #include "bindings/types/shared_buffer.h"
 
 #include <cerrno>
+#include <cstddef>
 #include <new>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "bindings/py/gil.h"
 #include "bindings/py/ref.h"
+#include "bindings/types/new_bytes.h"
 
 namespace triga {
 namespace {
 
+// In place, where anybody wants to see it so: mapped then, or, where no more can be mapped (a process has
+// 65,530 mappings by default), copied.
 struct payload {
   shm::block home;
   shm::mapping mapped;  // goes first
+  std::vector<std::byte> copy;
+
+  [[nodiscard]] std::span<std::byte> memory() noexcept { return copy.empty() ? mapped.bytes() : copy; }
 };
 
 struct shared_buffer_object {
@@ -33,14 +41,39 @@ void shared_buffer_dealloc(PyObject* object) {
   Py_DECREF(type);
 }
 
+// False with an exception set.
+bool bring_in(payload& held) {
+  auto mapped = [&] {
+    const py::gil_release released;  // mapping touches no Python object, and the caller keeps the payload
+    return held.home.map();
+  }();
+  if (!held.memory().empty()) return true;  // another thread was quicker
+  if (mapped) {
+    held.mapped = std::move(*mapped);
+    return true;
+  }
+  try {
+    held.copy.resize(held.home.size());
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+    return false;
+  }
+  errno = held.home.read(held.copy);
+  if (errno == 0) return true;
+  held.copy.clear();
+  PyErr_SetFromErrno(PyExc_OSError);
+  return false;
+}
+
 int shared_buffer_get(PyObject* object, Py_buffer* view, int flags) {
-  const auto& held = self_of(object)->held;
+  auto& held = self_of(object)->held;
   if (!held) {
     PyErr_SetString(PyExc_BufferError, "a SharedBuffer is made by triga only; this one is empty");
     return -1;
   }
-  return PyBuffer_FillInfo(view, object, held->mapped.data(), static_cast<Py_ssize_t>(held->mapped.size()), 0,
-                           flags);
+  if (held->memory().empty() && !bring_in(*held)) return -1;
+  const std::span<std::byte> memory = held->memory();
+  return PyBuffer_FillInfo(view, object, memory.data(), static_cast<Py_ssize_t>(memory.size()), 0, flags);
 }
 
 PyType_Slot shared_buffer_slots[] = {
@@ -58,13 +91,6 @@ PyType_Spec shared_buffer_spec = {
     .slots = shared_buffer_slots,
 };
 
-PyObject* copied(const shm::block& from) {
-  py::ref copy = py::ref::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(from.size())));
-  if (!copy) return nullptr;
-  errno = from.read({reinterpret_cast<std::byte*>(PyByteArray_AS_STRING(copy.get())), from.size()});
-  return errno != 0 ? PyErr_SetFromErrno(PyExc_OSError) : copy.release();
-}
-
 }  // namespace
 
 PyObject* make_shared_buffer_type(PyObject* module) {
@@ -72,16 +98,32 @@ PyObject* make_shared_buffer_type(PyObject* module) {
 }
 
 PyObject* make_buffer(PyTypeObject* shared_buffer, shm::block&& from) {
-  auto mapped = [&] {
-    const py::gil_release released;  // `from` is the caller's own, and mapping touches no Python object
-    return from.map();
-  }();
-  // A process has 65,530 mappings by default; a program that keeps more arrays than that gets copies.
-  if (!mapped) return copied(from);
   PyObject* const object = shared_buffer->tp_alloc(shared_buffer, 0);
   if (object == nullptr) return nullptr;
-  new (&self_of(object)->held) std::optional<payload>(payload{std::move(from), std::move(*mapped)});
+  new (&self_of(object)->held) std::optional<payload>(payload{std::move(from), {}, {}});
   return object;
+}
+
+PyObject* bytes_of_shared(PyObject* buffer) {
+  // The type cannot be subclassed, so its functions tell it from others.
+  const auto* const held =
+      Py_TYPE(buffer)->tp_dealloc == shared_buffer_dealloc ? &self_of(buffer)->held : nullptr;
+  if (held == nullptr || !held->has_value()) {
+    return PyErr_Format(PyExc_TypeError,
+                        "bytes_of_shared() takes a SharedBuffer that holds something, not %.200s",
+                        Py_TYPE(buffer)->tp_name);
+  }
+  const shm::block& from = (*held)->home;
+  py::ref made = py::ref::steal(new_bytes(static_cast<Py_ssize_t>(from.size())));
+  if (!made) return nullptr;
+  const int error = [&] {
+    // Safe: the caller keeps the buffer, and nobody else knows the new object.
+    const py::gil_release released;
+    return from.read({reinterpret_cast<std::byte*>(PyBytes_AS_STRING(made.get())), from.size()});
+  }();
+  if (error == 0) return made.release();
+  errno = error;
+  return PyErr_SetFromErrno(PyExc_OSError);
 }
 
 }  // namespace triga

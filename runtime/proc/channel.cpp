@@ -34,37 +34,41 @@ int write_pieces(const shm::segment& home, shm::block_reference where,
 }  // namespace
 
 std::span<std::byte> channel_memory::task_ring() const noexcept {
-  return mapped.bytes().subspan(rings_at, shm::ring_bytes(capacity));
+  return mapped->bytes().subspan(rings_at, shm::ring_bytes(capacity));
 }
 
 std::span<std::byte> channel_memory::result_ring() const noexcept {
-  return mapped.bytes().subspan(rings_at + rounded_to_line(shm::ring_bytes(capacity)),
-                                shm::ring_bytes(capacity));
+  return mapped->bytes().subspan(rings_at + rounded_to_line(shm::ring_bytes(capacity)),
+                                 shm::ring_bytes(capacity));
 }
 
-result<shm::segment> create_channel(std::size_t ring_capacity) {
+shm::region channel_memory::task_slab() const noexcept {
+  return {task_slab_begin, task_slab_end, keep, {mapped, &header().task_places}};
+}
+
+shm::region channel_memory::result_slab() const noexcept {
+  return {result_slab_begin, result_slab_end, keep, {mapped, &header().result_places}};
+}
+
+result<shm::segment> create_channel(const channel_options& options) {
   auto home = shm::segment::create("triga-channel", result_slab_end);
   if (!home) return home;
-  const std::array<std::uint64_t, 2> start{channel_magic, ring_capacity};
+  const std::array<std::uint64_t, 3> start{channel_magic, options.ring_capacity, options.keep};
   if (const int error = home->write_at(0, std::as_bytes(std::span(start))))
     return result<shm::segment>::failure(error);
   return home;
 }
 
-result<channel_memory> map_channel(const shm::segment& home, std::size_t ring_capacity) {
-  auto mapped = home.map(0, control_size(ring_capacity), shm::segment::access::shared);
-  if (!mapped) return result<channel_memory>::failure(mapped.error());
-  return channel_memory{std::move(*mapped), ring_capacity};
-}
-
 result<channel_memory> open_channel(const shm::segment& home) {
-  std::array<std::uint64_t, 2> start{};
+  std::array<std::uint64_t, 3> start{};
   if (const int error = home.read_at(0, std::as_writable_bytes(std::span(start)))) {
     return result<channel_memory>::failure(error);
   }
   if (start[0] != channel_magic || !possible_capacity(start[1]))
     return result<channel_memory>::failure(EPROTO);
-  return map_channel(home, start[1]);
+  auto mapped = home.map(0, control_size(start[1]), shm::segment::access::shared);
+  if (!mapped) return result<channel_memory>::failure(mapped.error());
+  return channel_memory{std::make_shared<const shm::mapping>(std::move(*mapped)), start[1], start[2]};
 }
 
 std::size_t content::body_size() const noexcept {
@@ -75,7 +79,7 @@ std::size_t content::body_size() const noexcept {
 
 std::optional<message> message::parse(std::vector<std::byte> raw,
                                       const std::shared_ptr<const shm::segment>& home,
-                                      std::uint64_t region_begin, std::uint64_t region_end) {
+                                      const shm::region& in) {
   message_header header{};
   if (raw.size() < sizeof(header)) return std::nullopt;
   std::memcpy(&header, raw.data(), sizeof(header));
@@ -89,12 +93,12 @@ std::optional<message> message::parse(std::vector<std::byte> raw,
   for (std::uint32_t i = 0; i < header.blocks; ++i) {
     shm::block_reference where{};
     std::memcpy(&where, raw.data() + sizeof(header) + i * sizeof(where), sizeof(where));
-    if (!shm::lies_within(where, region_begin, region_end) || where.length > left) return std::nullopt;
+    if (!shm::lies_within(where, in.begin, in.end) || where.length > left) return std::nullopt;
     left -= where.length;
     if (i == 0 && header.body_in_block != 0) {
-      parsed.body_block_.emplace(home, where);
+      parsed.body_block_.emplace(home, where, in);
     } else {
-      parsed.buffers.emplace_back(home, where);
+      parsed.buffers.emplace_back(home, where, in);
     }
   }
   parsed.body_at_ = sizeof(header) + header.blocks * sizeof(shm::block_reference);
@@ -142,7 +146,7 @@ result<envelope> envelope::stage(const content& what, std::uint64_t sequence, st
     error = put(what.buffers.subspan(i, 1), what.buffers[i].size());
   }
   if (error != 0) {
-    made.discard(home);
+    made.discard(slab, home);
     return result<envelope>::failure(error);
   }
   made.stable_header_ = std::make_unique<message_header>(message_header{
@@ -153,8 +157,8 @@ result<envelope> envelope::stage(const content& what, std::uint64_t sequence, st
   return made;
 }
 
-void envelope::discard(const shm::segment& home) const noexcept {
-  for (const auto& where : blocks_) home.discard(where.offset, where.length);
+void envelope::discard(shm::slab_writer& slab, const shm::segment& home) const noexcept {
+  for (const auto& where : blocks_) slab.take_back(where, home);
 }
 
 }  // namespace triga::proc

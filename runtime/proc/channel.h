@@ -32,12 +32,15 @@ inline constexpr std::size_t claim_slots = 1024;
 struct channel_header {
   std::uint64_t magic;
   std::uint64_t ring_capacity;
-  std::atomic<std::uint32_t> stop;       // set by the parent: finish what the ring holds, then exit
+  std::uint64_t keep;                    // see shm::region
   std::atomic<std::int64_t> busy_since;  // by the monotonic clock; set by the worker as it takes a timed task
+  shm::place_words task_places;
+  shm::place_words result_places;
+  std::atomic<std::uint32_t> stop;  // set by the parent: finish what the ring holds, then exit
   alignas(64) std::array<std::atomic<std::uint32_t>, claim_slots> claims;
 };
 
-inline constexpr std::uint64_t channel_magic = 0x7472'6967'6103'0001;
+inline constexpr std::uint64_t channel_magic = 0x7472'6967'6103'0002;
 inline constexpr std::size_t smallest_ring = std::size_t{1} << 12;
 inline constexpr std::size_t largest_ring = std::size_t{1} << 30;
 
@@ -49,22 +52,29 @@ inline constexpr std::uint64_t result_slab_end = std::uint64_t{1} << 61;
 
 // The rings of a channel, mapped. `tasks` lead to the worker, `results` back.
 struct channel_memory {
-  shm::mapping mapped;
+  std::shared_ptr<const shm::mapping> mapped;  // shared with the payloads in kept places
   std::size_t capacity = 0;
+  std::uint64_t keep = 0;
 
   [[nodiscard]] channel_header& header() const noexcept {
-    return *reinterpret_cast<channel_header*>(mapped.data());
+    return *reinterpret_cast<channel_header*>(mapped->data());
   }
   [[nodiscard]] std::span<std::byte> task_ring() const noexcept;
   [[nodiscard]] std::span<std::byte> result_ring() const noexcept;
+  // Where large tasks and large results lie.
+  [[nodiscard]] shm::region task_slab() const noexcept;
+  [[nodiscard]] shm::region result_slab() const noexcept;
   [[nodiscard]] std::atomic<std::uint32_t>& claim_of(std::uint64_t sequence) const noexcept {
     return header().claims[sequence % claim_slots];
   }
 };
 
-result<shm::segment> create_channel(std::size_t ring_capacity);
-result<channel_memory> map_channel(const shm::segment& home, std::size_t ring_capacity);
-// For the worker, which reads the capacity from the header; EPROTO if the segment is no channel.
+struct channel_options {
+  std::size_t ring_capacity = std::size_t{1} << 18;  // bytes, a power of two; a ring a direction
+  std::uint64_t keep = 0;  // of so many bytes the pages stay with each kept place; see shm::region
+};
+result<shm::segment> create_channel(const channel_options& options);
+// EPROTO if the segment is no channel.
 result<channel_memory> open_channel(const shm::segment& home);
 
 // A message's content before it is sent: a body, which may come in pieces, and buffers that the receiver gets
@@ -93,8 +103,7 @@ class message {
   // nullopt if the bytes, which another process wrote, make no message: every reference has to lie in the
   // region and name no more than the segment holds.
   static std::optional<message> parse(std::vector<std::byte> raw,
-                                      const std::shared_ptr<const shm::segment>& home,
-                                      std::uint64_t region_begin, std::uint64_t region_end);
+                                      const std::shared_ptr<const shm::segment>& home, const shm::region& in);
 
   // The body as sent, or an errno if its block cannot be mapped now. Valid as long as the message.
   result<byte_span> body();
@@ -127,8 +136,8 @@ class envelope {
   [[nodiscard]] std::span<const byte_span> pieces() const noexcept { return pieces_; }
   // Bytes of content.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  // Gives the slab's pages back; for a message that was never sent.
-  void discard(const shm::segment& home) const noexcept;
+  // Gives the slab's places and pages back; for a message that was never sent.
+  void discard(shm::slab_writer& slab, const shm::segment& home) const noexcept;
 
  private:
   std::vector<shm::block_reference> blocks_;

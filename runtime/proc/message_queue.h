@@ -73,7 +73,10 @@ class message_queue {
   [[nodiscard]] bool has_space(std::uint64_t bytes) const noexcept;
   // Writes to memory what does not go through the ring. The errno of a full machine comes back.
   result<envelope> stage(const content& what, std::uint64_t sequence, std::uint16_t tag) const;
-  void discard(const envelope& staged) const noexcept { staged.discard(*home_); }
+  void discard(const envelope& staged) const noexcept {
+    shm::slab_writer slab;
+    staged.discard(slab, *home_);
+  }
   // `set_aside`: the message has been counted already, see set_aside().
   status put(const envelope& staged, patience how, bool set_aside = false);
   // The same at once for what goes through the ring whole: at most most_pieces and inline_limit() bytes.

@@ -19,13 +19,15 @@ std::uint16_t tag_of(const pool_task& task) noexcept {
 
 }  // namespace
 
-pool_worker::pool_worker(std::uint64_t id, std::size_t ring_capacity, std::uint64_t quota)
-    : id_(id), slab_(task_slab_begin, task_slab_end), quota_(quota) {
+pool_worker::pool_worker(std::uint64_t id, const channel_options& options, std::uint64_t quota)
+    : id_(id), quota_(quota) {
   home_ = std::make_shared<const shm::segment>(
-      create_channel(ring_capacity).value_or_throw("cannot make shared memory for a worker process"));
-  memory_ = map_channel(*home_, ring_capacity).value_or_throw("cannot map a worker's shared memory");
-  tasks_ = shm::ring_writer(memory_.task_ring(), ring_capacity);
-  results_ = shm::ring_reader(memory_.result_ring(), ring_capacity);
+      create_channel(options).value_or_throw("cannot make shared memory for a worker process"));
+  memory_ = open_channel(*home_).value_or_throw("cannot map a worker's shared memory");
+  tasks_ = shm::ring_writer(memory_.task_ring(), memory_.capacity);
+  results_ = shm::ring_reader(memory_.result_ring(), memory_.capacity);
+  slab_ = shm::slab_writer(memory_.task_slab());
+  result_slab_ = memory_.result_slab();
   bell_ = shm::doorbell::create().value_or_throw("eventfd");
 }
 
@@ -140,7 +142,7 @@ shm::ring_status pool_worker::next(message& received) {
   const shm::ring_status status = results_.try_read(raw);
   if (status != shm::ring_status::done) return status;
   if (results_.take_parked_writer() != 0) bell_.ring();
-  auto parsed = message::parse(std::move(raw), home_, result_slab_begin, result_slab_end);
+  auto parsed = message::parse(std::move(raw), home_, result_slab_);
   if (!parsed) return shm::ring_status::corrupt;
   received = std::move(*parsed);
   return status;
@@ -163,7 +165,7 @@ task_pointer pool_worker::salvage() {
   return task;
 }
 
-void pool_worker::recover(pool_task& task) const {
+void pool_worker::recover(pool_task& task) {
   const auto found = std::find_if(staged_.begin(), staged_.end(),
                                   [&](const auto& each) { return each.first == task.sequence; });
   if (found == staged_.end()) return;
@@ -172,7 +174,8 @@ void pool_worker::recover(pool_task& task) const {
     // A payload that cannot be read back goes on empty, and the worker that gets it says that it makes no
     // task.
     if (home_->read_at(where.offset, bytes) != 0) bytes.clear();
-    home_->discard(where.offset, where.length);
+    // A worker that lives still comes past the message, and gives its place back then.
+    if (dead) slab_.take_back(where, *home_);
     if (task.body.empty()) {
       task.body = std::move(bytes);
     } else {

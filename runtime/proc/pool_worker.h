@@ -20,7 +20,7 @@ namespace triga::proc {
 // staged.
 class pool_worker {
  public:
-  pool_worker(std::uint64_t id, std::size_t ring_capacity, std::uint64_t quota);
+  pool_worker(std::uint64_t id, const channel_options& options, std::uint64_t quota);
 
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
   [[nodiscard]] link_descriptors descriptors() const noexcept;
@@ -78,7 +78,7 @@ class pool_worker {
  private:
   [[nodiscard]] std::uint64_t unsettled() const noexcept;
   void posted(task_pointer task);
-  void recover(pool_task& task) const;
+  void recover(pool_task& task);
 
   std::uint64_t id_;
   std::shared_ptr<const shm::segment> home_;
@@ -86,6 +86,7 @@ class pool_worker {
   shm::ring_writer tasks_;
   shm::ring_reader results_;
   shm::slab_writer slab_;
+  shm::region result_slab_;
   shm::doorbell bell_;
   task_list in_flight_;
   std::uint64_t quota_;  // tasks that it may still be given

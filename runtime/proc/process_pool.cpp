@@ -15,7 +15,7 @@ process_pool::process_pool(const pool_options& options) : options_(options) {}
 
 process_pool::prepared process_pool::prepare_worker(std::uint64_t quota) {
   const std::lock_guard lock(mutex_);
-  auto worker = std::make_shared<pool_worker>(next_id_, options_.ring_capacity, quota);
+  auto worker = std::make_shared<pool_worker>(next_id_, options_.channel, quota);
   link_descriptors descriptors = worker->descriptors();
   descriptors.leader = leader_place_.bell().descriptor();
   descriptors.collector = collector_place_.bell().descriptor();

@@ -17,9 +17,9 @@
 namespace triga::proc {
 
 struct pool_options {
-  std::size_t ring_capacity = std::size_t{1} << 18;  // bytes, a power of two; a ring a direction and worker
-  std::size_t depth = 128;                           // tasks in flight at one worker
-  bool spin = true;                                  // look for results a while before sleeping
+  channel_options channel;  // of each worker
+  std::size_t depth = 128;  // tasks in flight at one worker
+  bool spin = true;         // look for results a while before sleeping
   // How a thread looks for results before it sleeps, in place of the bounded spin: true when `there` was.
   std::function<bool(const std::function<bool()>& there)> look_out;
 };
@@ -125,7 +125,7 @@ class process_pool {
     const condition* ready;
   };
 
-  [[nodiscard]] std::size_t inline_limit() const noexcept { return options_.ring_capacity / 4; }
+  [[nodiscard]] std::size_t inline_limit() const noexcept { return options_.channel.ring_capacity / 4; }
   worker_pointer find(std::uint64_t id);
   worker_pointer choose(bool large);
   bool give(lock_type& lock, task_pointer& task, const content& what);

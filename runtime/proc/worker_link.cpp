@@ -25,7 +25,8 @@ worker_link::worker_link(const link_descriptors& given)
   memory_ = open_channel(*home_).value_or_throw("the worker's channel");
   tasks_ = shm::ring_reader(memory_.task_ring(), memory_.capacity);
   results_ = shm::ring_writer(memory_.result_ring(), memory_.capacity);
-  slab_ = shm::slab_writer(result_slab_begin, result_slab_end);
+  slab_ = shm::slab_writer(memory_.result_slab());
+  task_slab_ = memory_.task_slab();
 }
 
 std::optional<worker_link::received> worker_link::try_receive(message& task) {
@@ -33,7 +34,7 @@ std::optional<worker_link::received> worker_link::try_receive(message& task) {
     const shm::ring_status status = tasks_.try_read(raw_);
     if (status == shm::ring_status::would_block) return std::nullopt;
     if (status != shm::ring_status::done) return received::corrupt;
-    auto parsed = message::parse(std::move(raw_), home_, task_slab_begin, task_slab_end);
+    auto parsed = message::parse(std::move(raw_), home_, task_slab_);
     raw_.clear();
     if (!parsed) return received::corrupt;
     if ((parsed->tag & timed_flag) != 0) {
@@ -146,7 +147,7 @@ worker_link::sent worker_link::send(const content& what, std::uint64_t sequence,
   for (;;) {
     const shm::ring_status status = ready->write(results_);
     if (status == shm::ring_status::too_large) {
-      ready->discard(*home_);
+      ready->discard(slab_, *home_);
       error = EMSGSIZE;
       return sent::no_memory;
     }

@@ -71,6 +71,7 @@ class worker_link {
   shm::ring_reader tasks_;
   shm::ring_writer results_;
   shm::slab_writer slab_;
+  shm::region task_slab_;
   shm::doorbell bell_;
   shm::doorbell leader_;
   shm::doorbell collector_;

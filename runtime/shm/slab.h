@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -15,6 +18,29 @@ namespace triga::shm {
 struct block_reference {
   std::uint64_t offset;
   std::uint64_t length;
+};
+
+// The places at the beginning of a region that are used again and again, in shared memory: 1 while in use.
+//
+// A fresh page costs three times what copying to it does. So the sender takes a place that is free, and the
+// receiver, when the payload has been read, frees it and leaves it its pages. A receiver that dies or goes
+// mad spoils nothing of others: a place that never comes free is not used again (payloads go to places that
+// are used once), and one that comes free too early has something else in it that this receiver is to read.
+inline constexpr std::size_t kept_places = 2;
+inline constexpr std::uint64_t kept_place_size = std::uint64_t{1} << 40;
+struct place_words {
+  std::array<std::atomic<std::uint32_t>, kept_places> used;
+};
+
+// The part of a segment in which the payloads of one direction lie.
+struct region {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  std::uint64_t keep = 0;               // of so many bytes the pages stay with a kept place
+  std::shared_ptr<place_words> places;  // null: all places are used once
+
+  // Which kept place that is; nullopt if it is one that is used once.
+  [[nodiscard]] std::optional<std::size_t> kept_place_of(block_reference where) const noexcept;
 };
 
 // Tells the blocks that this process is about to fork: see block.
@@ -29,7 +55,8 @@ std::uint64_t forks_noted() noexcept;
 class block {
  public:
   block(std::shared_ptr<const segment> home, block_reference where) noexcept
-      : home_(std::move(home)), where_(where), forks_(forks_noted()) {}
+      : block(std::move(home), where, region{}) {}
+  block(std::shared_ptr<const segment> home, block_reference where, const region& in) noexcept;
   block(const block&) = delete;
   block& operator=(const block&) = delete;
   block(block&& other) noexcept = default;
@@ -37,10 +64,12 @@ class block {
     std::swap(home_, other.home_);
     std::swap(where_, other.where_);
     std::swap(forks_, other.forks_);
+    std::swap(keep_, other.keep_);
+    std::swap(used_, other.used_);
     return *this;
   }
   ~block() {
-    if (home_ && forks_ == forks_noted()) home_->discard(where_.offset, where_.length);
+    if (home_ && forks_ == forks_noted()) give_back();
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return where_.length; }
@@ -54,25 +83,35 @@ class block {
   }
 
  private:
+  void give_back() noexcept;
+
   std::shared_ptr<const segment> home_;
   block_reference where_;
   std::uint64_t forks_;
+  std::uint64_t keep_ = 0;
+  std::shared_ptr<std::atomic<std::uint32_t>> used_;  // of a kept place
 };
 
-// The sending side of one region of a segment. Places are handed out once and never again (the region is a
-// quarter of the 64-bit space, its pages come and go), so nothing has to be told when a payload has been
-// read.
+// The sending side of one region of a segment. Beyond its kept places, a place is handed out once and never
+// again (the region is a quarter of the 64-bit space, its pages come and go), so nothing has to be told when
+// a payload has been read.
 class slab_writer {
  public:
   slab_writer() noexcept = default;
-  slab_writer(std::uint64_t begin, std::uint64_t end) noexcept : next_(begin), end_(end) {}
+  slab_writer(std::uint64_t begin, std::uint64_t end) noexcept : next_(begin), in_{begin, end, 0, nullptr} {}
+  explicit slab_writer(region in) noexcept;
 
   // A place for `length` bytes; ENOSPC when the region is used up.
   result<block_reference> reserve(std::uint64_t length) noexcept;
+  // Takes a place back, and its pages, that no reader has been told of.
+  void take_back(block_reference where, const segment& home) noexcept;
 
  private:
+  std::optional<std::size_t> free_place(std::uint64_t length) const noexcept;
+
   std::uint64_t next_ = 0;
-  std::uint64_t end_ = 0;
+  region in_;
+  std::array<std::uint64_t, kept_places> present_{};  // bytes of a kept place that have pages
 };
 
 // True if a reference that came from the other side lies in [begin, end).

@@ -462,6 +462,8 @@ class PickleSink:
 class SharedBuffer:
     """Memory that came from another process, in place; has the buffer protocol."""
 
+def bytes_of_shared(buffer: SharedBuffer, /) -> bytes: ...
+
 class Receiver(metaclass=pybind11_type):
     """Takes the outcomes of tasks. Never made by itself: TypeError."""
 
@@ -484,6 +486,12 @@ class TaskTerms(metaclass=pybind11_type):
     """What is asked of a task: its kind, retries after a crash, seconds that it may run (0.0: any), measurements."""
 
     def __init__(self, tag: int, retries: int = 0, seconds: float = 0.0, measured: bool = False) -> None: ...
+
+class ChunkPlan(metaclass=pybind11_type):
+    """How the items of a map are divided into tasks: 1/share of what is left, least to most items."""
+
+    def __init__(self, most: int, least: int, share: int) -> None: ...
+    def count(self, items: int) -> int: ...
 
 @final
 class TaskDesk:
@@ -513,6 +521,7 @@ class ProcessPool(metaclass=pybind11_type):
         make_pickler: Callable[[PickleSink], Any],
         make_other: Callable[[BaseException], Callable[[PickleSink], Any] | None] | None,
         spin: bool,
+        keep: int,
     ) -> None: ...
     def prepare_worker(self, quota: int) -> tuple[int, tuple[int, int, int, int]]: ...
     def worker_started(self, identity: int, pid: int) -> None: ...
@@ -525,11 +534,11 @@ class ProcessPool(metaclass=pybind11_type):
         terms: TaskTerms,
         function: object,
         items: Sequence[Any],
-        chunk: int,
+        plan: ChunkPlan,
         start: int,
         most: int,
         failed: Callable[[int, BaseException], None],
-    ) -> int: ...
+    ) -> tuple[int, int]: ...
     def conclude(self, to: Receiver, index: int) -> None: ...
     def reconsider(self) -> None: ...
     def collect(self) -> None: ...

@@ -26,6 +26,7 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
         "multiprocessing.popen_fork": "triga._processes.start:patch_popen_fork",
         "multiprocessing.popen_spawn_posix": "triga._processes.start:patch_popen_spawn",
         "multiprocessing.popen_forkserver": "triga._processes.start:patch_popen_forkserver",
+        "multiprocessing.spawn": "triga._processes.start:patch_spawn",
         "multiprocessing.forkserver": "triga._processes.start:patch_forkserver",
         "multiprocessing.queues": "triga._processes.queues:patch_queues",
         "multiprocessing.pool": "triga._processes.pool:patch_pool",

@@ -130,7 +130,8 @@ class PoolOfForks : public ::testing::Test {
     return std::make_shared<batch>(count, batch::order::one_by_one, 0);
   }
 
-  process_pool pool_{{.ring_capacity = 1 << 14, .depth = 32, .spin = false, .look_out = {}}};
+  process_pool pool_{
+      {.channel = {.ring_capacity = 1 << 14, .keep = 1 << 20}, .depth = 32, .spin = false, .look_out = {}}};
   std::vector<pid_t> pids_;
   int replaced_ = 0;
 };

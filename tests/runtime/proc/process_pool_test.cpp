@@ -179,13 +179,13 @@ TEST_F(PoolOfForks, StormOfDeathsLosesNoTask) {
 }
 
 TEST(Message, NonsenseIsNoMessage) {
-  const auto home = std::make_shared<const shm::segment>(create_channel(1 << 12).value_or_throw("channel"));
+  const auto home = std::make_shared<const shm::segment>(create_channel({1 << 12}).value_or_throw("channel"));
   constexpr unsigned seed = 7;
   std::mt19937_64 random(seed);
   for (int round = 0; round < 20000; ++round) {
     std::vector<std::byte> raw(random() % 96);
     for (auto& byte : raw) byte = static_cast<std::byte>(random() % 4 == 0 ? random() & 0xFF : 0);
-    auto parsed = message::parse(raw, home, task_slab_begin, task_slab_end);
+    auto parsed = message::parse(raw, home, {task_slab_begin, task_slab_end, 0, nullptr});
     // Whatever it says, it refers to nothing outside the segment: nothing is present there, so there are no
     // blocks.
     if (parsed) {
@@ -198,7 +198,7 @@ TEST(Message, NonsenseIsNoMessage) {
 TEST(Channel, OnlyAChannelIsOpened) {
   const auto other = shm::segment::create("no channel", 1 << 20).value_or_throw("segment");
   EXPECT_FALSE(open_channel(other));
-  const auto home = create_channel(1 << 12).value_or_throw("channel");
+  const auto home = create_channel({1 << 12}).value_or_throw("channel");
   EXPECT_TRUE(open_channel(home));
 }
 

@@ -63,6 +63,17 @@ TEST(Slab, ABlockGivesItsPagesBack) {
   EXPECT_EQ(home->present(), 0U);
 }
 
+// A hole in a part of a page only zeroes it: each payload left its last page behind, until the worker ended.
+TEST(Slab, ABlockGivesItsLastPageBackToo) {
+  auto home = std::make_shared<const segment>(segment::create("t", 1 << 20).value_or_throw("segment"));
+  const std::vector<std::byte> bytes(5000, std::byte{7});
+  ASSERT_EQ(home->write_at(4096, bytes), 0);
+  {
+    const block payload(home, {4096, bytes.size()});
+  }
+  EXPECT_EQ(home->present(), 0U);
+}
+
 TEST(Slab, ABlockThatLivedThroughAForkKeepsItsPages) {
   auto home = std::make_shared<const segment>(segment::create("t", 1 << 20).value_or_throw("segment"));
   const std::vector<std::byte> bytes(4096, std::byte{7});
@@ -72,6 +83,83 @@ TEST(Slab, ABlockThatLivedThroughAForkKeepsItsPages) {
     note_fork();
   }
   EXPECT_EQ(home->present(), bytes.size());
+}
+
+// A region with kept places, its words in memory that both ends have.
+struct kept_slab {
+  std::shared_ptr<const segment> home =
+      std::make_shared<const segment>(segment::create("t", std::uint64_t{1} << 50).value_or_throw("segment"));
+  region in{.begin = std::uint64_t{1} << 40,
+            .end = std::uint64_t{1} << 50,
+            .keep = 8192,
+            .places = std::make_shared<place_words>()};
+  slab_writer writer{in};
+
+  block_reference send(std::size_t size) {
+    const std::vector<std::byte> bytes(size, std::byte{7});
+    const block_reference where = writer.reserve(size).value_or_throw("reserve");
+    EXPECT_EQ(home->write_at(where.offset, bytes), 0);
+    return where;
+  }
+};
+
+TEST(Slab, AKeptPlaceIsUsedAgainWhenItsBlockIsGone) {
+  kept_slab slab;
+  const auto first = slab.send(8000);
+  {
+    const block payload(slab.home, first, slab.in);
+    EXPECT_NE(slab.send(100).offset, first.offset);
+  }
+  EXPECT_EQ(slab.home->present(), 8192U + 4096);
+  EXPECT_EQ(slab.send(5000).offset, first.offset);
+  EXPECT_EQ(slab.home->present(), 8192U + 4096);
+}
+
+TEST(Slab, AKeptPlaceKeepsNoMorePagesThanItMay) {
+  kept_slab slab;
+  {
+    const block payload(slab.home, slab.send(1 << 20), slab.in);
+  }
+  EXPECT_EQ(slab.home->present(), 8192U);
+}
+
+TEST(Slab, WhatFindsNoKeptPlaceFreeGoesToOneThatIsUsedOnce) {
+  kept_slab slab;
+  for (std::size_t i = 0; i < kept_places; ++i) EXPECT_TRUE(slab.in.kept_place_of(slab.send(1)));
+  const auto other = slab.send(1);
+  EXPECT_FALSE(slab.in.kept_place_of(other));
+  {
+    const block payload(slab.home, other, slab.in);
+  }
+  EXPECT_NE(slab.send(1).offset, other.offset);
+}
+
+TEST(Slab, APlaceWhoseBlockLivedThroughAForkIsNotUsedAgain) {
+  kept_slab slab;
+  const auto first = slab.send(1);
+  {
+    const block payload(slab.home, first, slab.in);
+    note_fork();
+  }
+  EXPECT_NE(slab.send(1).offset, first.offset);
+}
+
+TEST(Slab, APlaceTakenBackIsEmptyAndFree) {
+  kept_slab slab;
+  const auto first = slab.send(8000);
+  slab.writer.take_back(first, *slab.home);
+  EXPECT_EQ(slab.home->present(), 0U);
+  EXPECT_EQ(slab.send(1).offset, first.offset);
+}
+
+TEST(Slab, ThePlaceWithTheFewestPagesThatSufficeIsTaken) {
+  kept_slab slab;
+  const auto large = slab.send(8000), small = slab.send(100);
+  {
+    const block one(slab.home, large, slab.in), other(slab.home, small, slab.in);
+  }
+  EXPECT_EQ(slab.send(50).offset, small.offset);
+  EXPECT_EQ(slab.send(50).offset, large.offset);
 }
 
 TEST(Slab, HandsOutAPlaceOnceAndEndsWithAnError) {

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 from triga import _core
 from triga._processes.errors import WorkerLostError
+from triga._processes.limits import kept_memory
 from triga._processes.link import Link
-from triga._processes.pickling import make_other_pickler, make_pickler
+from triga._processes.pickling import ByValue, make_other_pickler, make_pickler, make_pickler_by_value
 
 
 class Notified(Protocol):
@@ -34,10 +35,16 @@ class _Caller:
 class Crew:
     """Workers, core, and the one helper thread, which is started when it is first needed."""
 
-    def __init__(self, hire: Callable[[], None]) -> None:
+    def __init__(self, hire: Callable[[], None], workers: int, by_value: bool) -> None:
         # `hire` brings the number of workers up to what it should be. A bound method of the pool: kept weakly.
         self._hire = weakref.WeakMethod(hire) if hasattr(hire, "__self__") else (lambda: hire)
-        self.core = _core.ProcessPool(make_pickler, make_other_pickler, len(os.sched_getaffinity(0)) > 1)
+        self.core = _core.ProcessPool(
+            make_pickler_by_value if by_value else make_pickler,
+            make_other_pickler,
+            len(os.sched_getaffinity(0)) > 1,
+            kept_memory(workers),
+        )
+        self.by_value = by_value  # the workers have another __main__
         self.processes: list[Any] = []
         self.by_id: dict[int, Any] = {}
         self.exits: dict[int, int | None] = {}  # of workers that are gone
@@ -52,11 +59,15 @@ class Crew:
 
     # Workers
 
+    def portable(self, value: Any) -> Any:
+        """The value, so that a worker can be given it as an argument when it is started."""
+        return ByValue(value) if self.by_value else value
+
     def start_worker(self, make: Callable[[Link], Any], quota: int) -> Any:
         """Starts one worker process, made by ``make(link)``, that will run ``quota`` tasks (0: any number)."""
         identity, descriptors = self.core.prepare_worker(quota)
         try:
-            process = make(Link((*descriptors, self._parent), self.core))
+            process = make(Link((*descriptors, self._parent), self.core, self.by_value))
             process.start()
         except BaseException:
             self.core.discard_worker(identity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from multiprocessing import ProcessError
 from typing import Any
 
@@ -10,6 +11,15 @@ def describe_task(function: Any) -> str:
     """A task's name for an error message."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     return f"{module}.{name}" if module and name else repr(function)
+
+
+def short_repr(value: Any) -> str:
+    """A value for an error message, which has to find room itself."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = object.__repr__(value)
+    return text if len(text) <= 200 else text[:200] + "..."
 
 
 class WorkerLostError(ProcessError):
@@ -52,6 +62,12 @@ class TaskTimeoutError(TimeoutError):
 
 class PoolEndedError(ProcessError):
     """The pool was terminated before the task had ended."""
+
+
+def unsendable(error: int, task: str) -> OSError:
+    """The error of a task whose arguments found no memory; ``error`` is an errno."""
+    where = "into shared memory (the machine's, not /dev/shm)"
+    return OSError(error, f"cannot put the arguments of {task} {where}: {os.strerror(error)}")
 
 
 def timed_out(departure: tuple[Any, ...], task: str) -> TaskTimeoutError:

@@ -16,6 +16,7 @@ from triga._patch import native_class
 from triga._processes.future import NativeFuture, StockFuture
 from triga._processes.limits import check_memory_limit
 from triga._processes.options import Options, map_through
+from triga._processes.pickling import main_is_out_of_reach
 from triga._processes.staff import Plan, Staff
 from triga._processes.terms import PLAIN, Terms, terms_of
 
@@ -199,6 +200,7 @@ def make_executor_class(module: ModuleType) -> type:
                 self._initargs,
                 self._max_tasks_per_child,
                 self._memory_limit,
+                main_is_out_of_reach(self._mp_context),
                 self._replaces,
             )
             staff = Staff(plan, self._future_type, self._processes, module)

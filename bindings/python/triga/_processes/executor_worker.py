@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from triga import _core
+from triga._processes.errors import short_repr
 from triga._processes.limits import limit_memory
 from triga._processes.link import Link
-from triga._processes.pickling import make_pickler
 
 
 def _with_traceback(error: BaseException) -> Any:
@@ -28,11 +28,7 @@ def _unsendable(error: BaseException, value: Any) -> Any:
 def _short(value: Any) -> str:
     if hasattr(value, "exc") and isinstance(value.exc, BaseException):
         value = value.exc
-    try:
-        text = repr(value)
-    except Exception:
-        text = object.__repr__(value)
-    return text if len(text) <= 200 else text[:200] + "..."
+    return short_repr(value)
 
 
 class _InitializerError(Exception):
@@ -58,7 +54,7 @@ def executor_worker(
             _base.LOGGER.critical("Exception in initializer:", exc_info=True)
             raise _InitializerError from None
 
-    given = (*link.open(), True, max_tasks or 0, make_pickler, initialize, _with_traceback, _unsendable)
+    given = (*link.open(), True, max_tasks or 0, link.make_pickler, initialize, _with_traceback, _unsendable)
     # After such an error the process ends; the parent sees that, and the executor is broken.
     with suppress(_InitializerError):
         _core.run_pool_worker(*given)

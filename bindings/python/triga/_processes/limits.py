@@ -1,8 +1,12 @@
-"""A worker process's memory limit."""
+"""A worker process's memory limit, and what memory a pool keeps."""
 
 from __future__ import annotations
 
+import os
 import resource
+
+_KEPT = 256 << 20
+_PLACES = 4  # of a worker: two for large tasks, two for large results
 
 
 def check_memory_limit(limit: int | None) -> None:
@@ -27,3 +31,18 @@ def limit_memory(limit: int | None) -> None:
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def kept_memory(workers: int) -> int:
+    """Of how many bytes a place for large tasks or results keeps the pages, to be used again.
+
+    All places of a pool of so many workers keep 256 MiB, or ``TRIGA_POOL_MEMORY`` bytes.
+    """
+    text = os.environ.get("TRIGA_POOL_MEMORY", "")
+    try:
+        most = int(text) if text else _KEPT
+    except ValueError:
+        most = -1
+    if most < 0:
+        raise ValueError(f"TRIGA_POOL_MEMORY={text!r}: a number of bytes that a pool keeps, 0 for none")
+    return most // (_PLACES * workers) // 4096 * 4096

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from multiprocessing import reduction
 from typing import Any
 
 from triga import _core
+from triga._processes.pickling import make_pickler, make_pickler_by_value
 
 Descriptors = tuple[int, int, int, int, int]
 
 
-def _received(memory: Any, bell: Any, leader: Any, collector: Any, parent: Any) -> Link:
-    return Link((memory.detach(), bell.detach(), leader.detach(), collector.detach(), parent.detach()), None)
+def _received(by_value: bool, memory: Any, bell: Any, leader: Any, collector: Any, parent: Any) -> Link:
+    descriptors = (memory.detach(), bell.detach(), leader.detach(), collector.detach(), parent.detach())
+    return Link(descriptors, None, by_value)
 
 
 class Link:
@@ -22,9 +25,15 @@ class Link:
     Any other child gets the object pickled, with descriptors that multiprocessing sends along.
     """
 
-    def __init__(self, descriptors: Descriptors, core: _core.ProcessPool | None) -> None:
+    def __init__(self, descriptors: Descriptors, core: _core.ProcessPool | None, by_value: bool) -> None:
         self._descriptors = descriptors
         self._core = core
+        self._by_value = by_value
+
+    @property
+    def make_pickler(self) -> Callable[[Any], Any]:
+        """What makes the pickler of the worker's answers."""
+        return make_pickler_by_value if self._by_value else make_pickler
 
     def open(self) -> Descriptors:
         """The descriptors, to be owned by the caller, in the worker's process."""
@@ -39,4 +48,4 @@ class Link:
         return mine
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _received, tuple(reduction.DupFd(descriptor) for descriptor in self._descriptors)
+        return _received, (self._by_value, *(reduction.DupFd(descriptor) for descriptor in self._descriptors))

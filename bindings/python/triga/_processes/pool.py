@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import islice
 from multiprocessing import get_context, util
 from multiprocessing import pool as stock
 from types import FunctionType, MethodType
@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from triga import _core
 from triga._processes.crew import Crew
+from triga._processes.errors import describe_task
 from triga._processes.feeder import BACKLOG, Feeder
+from triga._processes.feeds import feed_imap, feed_iterable_map, feed_map, feeds_done
 from triga._processes.limits import check_memory_limit
+from triga._processes.paces import Paces
+from triga._processes.pickling import main_is_out_of_reach
 from triga._processes.progress import check_progress, shown, total_of
 from triga._processes.results import ApplyResult, Callback, IMapIterator, IMapUnorderedIterator, MapResult
 from triga._processes.terms import PLAIN, Terms, terms_of
@@ -101,9 +105,10 @@ class Pool(StockPool):
         self._memory_limit = memory_limit
         self._terms = terms_of(timeout, retries, measure)
         self._processes = processes
-        self._crew = crew = Crew(self._hire)
+        self._paces = Paces()
+        self._crew = crew = Crew(self._hire, processes, main_is_out_of_reach(self._ctx))
         self._pool = crew.processes
-        self._feeder = Feeder(partial(_feeds_done, crew, closing := threading.Event()))
+        self._feeder = Feeder(partial(feeds_done, crew, closing := threading.Event()))
         self._closing = closing
         try:
             self._repopulate_pool()
@@ -137,10 +142,12 @@ class Pool(StockPool):
                 util.debug("added worker")
 
     def _make_worker(self, link: Any) -> Any:
+        crew = self._crew
+        assert crew is not None
         arguments = (
             link,
-            self._initializer,
-            self._initargs,
+            crew.portable(self._initializer),
+            crew.portable(self._initargs),
             self._maxtasksperchild,
             self._wrap_exception,
             self._memory_limit,
@@ -218,13 +225,13 @@ class Pool(StockPool):
             items = iterable if hasattr(iterable, "__len__") else list(iterable)
             # Not in the chunks of map, which is told nothing before the end; the bar is to move.
             return list(self.imap(func, items, chunksize or 1, progress=True))
-        return self._waited(self._begin_map(func, iterable, MAP, chunksize))
+        return self._mapped(func, iterable, MAP, chunksize)
 
     def starmap(self, func: Any, iterable: Any, chunksize: int | None = None) -> Any:
         """As map, but the items are tuples of arguments."""
         if self._crew is None:
             return super().starmap(func, iterable, chunksize)
-        return self._waited(self._begin_map(func, iterable, STARMAP, chunksize))
+        return self._mapped(func, iterable, STARMAP, chunksize)
 
     def _map_async(
         self,
@@ -243,6 +250,12 @@ class Pool(StockPool):
         result = self._begin_map(func, iterable, tag, chunksize, callback, error_callback)
         self._crew.collect_in_background()
         return result
+
+    def _mapped(self, func: Any, iterable: Any, tag: int, chunksize: int | None) -> list[Any]:
+        begun = time.monotonic()
+        results: list[Any] = self._waited(self._begin_map(func, iterable, tag, chunksize))
+        self._paces.note(describe_task(func), len(results), len(self._pool), time.monotonic() - begun)
+        return results
 
     def _waited(self, result: Any) -> Any:
         crew = self._crew
@@ -270,9 +283,10 @@ class Pool(StockPool):
             iterable = list(iterable)
         size = len(iterable)
         if chunksize is None:
-            chunksize, extra = divmod(size, max(len(self._pool), 1) * 4)
-            chunksize += bool(extra)
-        chunks = -(-size // chunksize) if size and chunksize > 0 else 0
+            plan = self._paces.plan(describe_task(func), size, max(len(self._pool), 1))
+        else:
+            plan = _core.ChunkPlan(max(chunksize, 1), chunksize, 1)
+        chunks = plan.count(size) if chunksize is None or chunksize > 0 else 0
         result = MapResult(self, crew, func, chunks, callback, error_callback)
         terms = self._terms.core(tag)
         if not chunks:
@@ -281,13 +295,13 @@ class Pool(StockPool):
             for index in range(chunks):
                 result._fail(index, crew.broken)
         elif type(iterable) not in (list, tuple, range):
-            self._feeder.add(partial(_feed_iterable_map, crew, result, terms, func, iterable, chunksize, chunks))
+            self._feeder.add(partial(feed_iterable_map, crew, result, terms, func, iterable, plan, chunks))
         else:
-            start = crew.core.submit_chunks(
-                result._batch, 0, terms, func, iterable, chunksize, 0, BACKLOG, result._fail
+            start, index = crew.core.submit_chunks(
+                result._batch, 0, terms, func, iterable, plan, 0, BACKLOG, result._fail
             )
             if start < size:
-                self._feeder.add(partial(_feed_map, crew, result, terms, func, iterable, chunksize, start))
+                self._feeder.add(partial(feed_map, crew, result, terms, func, iterable, plan, start, index))
         return result
 
     def imap(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1, *, progress: bool = False) -> Any:
@@ -314,7 +328,7 @@ class Pool(StockPool):
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
         result = kind(self, crew, func)
         terms = self._terms.core(CALL if chunksize == 1 else MAP)
-        feed = partial(_feed_imap, crew, result, terms, func, iterable, chunksize)
+        feed = partial(feed_imap, crew, result, terms, func, iterable, chunksize)
         # These cannot block, and need no thread, unless they are long.
         if type(iterable) in (list, tuple, range) and len(iterable) <= 1000:  # type: ignore[arg-type]
             feed()
@@ -379,61 +393,6 @@ class PoolView:
 
 
 _CALLS = ("apply", "apply_async", "imap", "imap_unordered", "map", "map_async", "starmap", "starmap_async")
-
-
-def _feeds_done(crew: Crew, closing: threading.Event) -> None:
-    if closing.is_set():
-        crew.core.finish()
-
-
-def _feed_map(
-    crew: Crew, result: MapResult, terms: _core.TaskTerms, func: Any, items: Any, chunksize: int, start: int
-) -> None:
-    core = crew.core
-    while start < len(items) and crew.running and crew.broken is None:
-        crew.wait(core.wait_backlog, BACKLOG // 2)
-        index = start // chunksize
-        start = core.submit_chunks(result._batch, index, terms, func, items, chunksize, start, BACKLOG, result._fail)
-    for index in range(-(-start // chunksize), -(-len(items) // chunksize)):
-        result._fail(index, crew.broken or RuntimeError("the pool was terminated"))
-
-
-def _feed_iterable_map(
-    crew: Crew, result: MapResult, terms: _core.TaskTerms, func: Any, iterable: Any, chunksize: int, chunks: int
-) -> None:
-    try:
-        items = tuple(iterable)
-    except Exception as error:
-        for index in range(chunks):
-            result._fail(index, error)
-        return
-    _feed_map(crew, result, terms, func, items, chunksize, 0)
-
-
-def _feed_imap(
-    crew: Crew, result: IMapIterator, terms: _core.TaskTerms, func: Any, iterable: Iterable[Any], chunksize: int
-) -> None:
-    index = 0
-    try:
-        items = iter(iterable)
-        while chunk := tuple(islice(items, chunksize)):
-            if not crew.running or crew.broken is not None:
-                raise crew.broken or RuntimeError("the pool was terminated")
-            task = (func, chunk, None) if chunksize == 1 else (func, chunk)
-            try:
-                crew.core.submit(result._batch, index, terms, task)
-            except Exception as error:
-                result._fail(index, error)
-            del chunk, task
-            index += 1
-            if crew.core.backlog_bytes() > BACKLOG:
-                crew.wait(crew.core.wait_backlog, BACKLOG // 2)
-    except Exception as error:
-        result._fail(index, error)
-        index += 1
-    finally:
-        result._batch.expect(index)
-        crew.core.reconsider()
 
 
 def patch_pool(module: ModuleType, replace: Replace) -> None:

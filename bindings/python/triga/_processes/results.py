@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Generator
@@ -14,7 +13,7 @@ from typing import Any
 
 from triga import _core
 from triga._processes.crew import Crew
-from triga._processes.errors import PoolEndedError, describe_task, lost, timed_out
+from triga._processes.errors import PoolEndedError, describe_task, lost, timed_out, unsendable
 from triga._processes.terms import TaskMetadata
 
 Callback = Callable[[Any], object]
@@ -30,7 +29,7 @@ def failure(crew: Crew, word: str, value: Any, task: str) -> BaseException:
     if word == "timed_out":
         return timed_out(value, task)
     if word == "unsendable":
-        return OSError(value, f"cannot put the arguments of {task} into shared memory: {os.strerror(value)}")
+        return unsendable(value, task)
     if crew.broken is not None:
         return crew.broken
     if crew.running:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from triga import _core
 from triga._processes.crew import Crew
-from triga._processes.errors import describe_task, lost, timed_out
+from triga._processes.errors import describe_task, lost, timed_out, unsendable
 from triga._processes.executor_worker import executor_worker
 from triga._processes.feeder import BACKLOG
 from triga._processes.terms import PLAIN, Terms
@@ -43,6 +43,7 @@ class Plan(NamedTuple):
     initargs: tuple[Any, ...]
     max_tasks: int | None
     memory_limit: int | None = None
+    by_value: bool = False  # the workers have another __main__
     replaces: bool = False  # a crash costs the task that ran; else it breaks the executor
 
 
@@ -61,7 +62,7 @@ class Staff:
 
     def __init__(self, plan: Plan, future_type: Any, processes: dict[int, Any], module: Any) -> None:
         self.pid = os.getpid()
-        self._crew = Crew(_nobody)
+        self._crew = Crew(_nobody, plan.max_workers, plan.by_value)
         self.core = self._crew.core
         self.desk = _core.TaskDesk(self.core, future_type, self, BACKLOG, plan.replaces)
         self._plan = plan
@@ -109,7 +110,8 @@ class Staff:
 
     def _new_process(self, link: Any) -> Any:
         plan = self._plan
-        arguments = (link, plan.initializer, plan.initargs, plan.max_tasks, plan.memory_limit)
+        portable = self._crew.portable
+        arguments = (link, portable(plan.initializer), portable(plan.initargs), plan.max_tasks, plan.memory_limit)
         return plan.process(target=executor_worker, args=arguments)
 
     def repair(self, forced: bool) -> None:
@@ -249,7 +251,8 @@ class Staff:
         if word == "cancelled":
             future.dismiss()
             return
-        task = describe_task(getattr(future, "_task", None) or "a task")
+        function = getattr(future, "_task", None)
+        task = "a task" if function is None else describe_task(function)
         self._fail(future, self._error_of(word, value, task))
 
     def _error_of(self, word: str, value: Any, task: str) -> BaseException:
@@ -260,7 +263,7 @@ class Staff:
         if word == "damaged":
             value.add_note(f"triga: raised while the result of {task} was unpickled")
             return value  # type: ignore[no-any-return]
-        return OSError(value, f"no shared memory for the arguments: {os.strerror(value)}")
+        return unsendable(value, task)
 
     @staticmethod
     def _fail(future: Any, error: BaseException) -> None:

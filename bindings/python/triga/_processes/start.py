@@ -30,6 +30,24 @@ def patch_popen_forkserver(module: ModuleType, replace: Replace) -> None:
     replace(module, "Popen", make_popen(module))
 
 
+def patch_spawn(module: ModuleType, replace: Replace) -> None:
+    """What a new process is told: a program on standard input is in no file that it could run as its main module.
+
+    The standard library has it look for a file ``<stdin>``, which no process survives.
+    """
+    told_by = module.get_preparation_data
+
+    def get_preparation_data(name: str) -> dict[str, object]:
+        from triga._processes.pickling import main_file
+
+        told: dict[str, object] = told_by(name)
+        if main_file() is None:
+            told.pop("init_main_from_path", None)
+        return told
+
+    replace(module, "get_preparation_data", get_preparation_data)
+
+
 def patch_forkserver(module: ModuleType, replace: Replace) -> None:
     """The forkserver itself."""
     from triga._processes.forkserver import patch_forkserver as patch

@@ -10,9 +10,9 @@ from multiprocessing import util
 from typing import Any
 
 from triga import _core
+from triga._processes.errors import short_repr
 from triga._processes.limits import limit_memory
 from triga._processes.link import Link
-from triga._processes.pickling import make_pickler
 
 
 def with_traceback(error: BaseException) -> Any:
@@ -33,7 +33,17 @@ def unsendable(error: BaseException, value: Any) -> Any:
 
     if isinstance(value, pool.ExceptionWithTraceback):  # type: ignore[attr-defined]
         value = value.exc  # which says what it was; the wrapper does not
-    return pool.MaybeEncodingError(error, value)  # type: ignore[attr-defined]
+    # Its text has the value's whole repr. Where it was memory that was wanting, that would not find any either.
+    unsent = _Shortened(value) if isinstance(error, OSError) else value
+    return pool.MaybeEncodingError(error, unsent)  # type: ignore[attr-defined]
+
+
+class _Shortened:
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return short_repr(self._value)
 
 
 def pool_worker(
@@ -51,7 +61,7 @@ def pool_worker(
         if initializer is not None:
             initializer(*initargs)
 
-    descriptors = link.open()
+    descriptors, make_pickler = link.open(), link.make_pickler
     wrap_error = with_traceback if wrap_exception else without_traceback
     _core.run_pool_worker(*descriptors, False, maxtasks or 0, make_pickler, initialize, wrap_error, unsendable)
     util.debug("pool worker exiting")
