@@ -15,27 +15,29 @@ constexpr Py_ssize_t most_items = 4096;
 constexpr std::size_t largest = 32 * 1024;
 constexpr int deepest = 4;
 
-enum class kind : std::uint8_t { none, yes, no, integer, real, text, octets, tuple, list };
+enum class value_kind : std::uint8_t { none, yes, no, integer, real, text, octets, tuple, list };
 
 class writer {
  public:
   explicit writer(std::vector<std::byte>& to) noexcept : to_(to), end_(to.size() + largest) {}
 
   bool value(PyObject* what, int depth) {
-    if (what == Py_None) return put(kind::none);
-    if (what == Py_True) return put(kind::yes);
-    if (what == Py_False) return put(kind::no);
+    if (what == Py_None) return put(value_kind::none);
+    if (what == Py_True) return put(value_kind::yes);
+    if (what == Py_False) return put(value_kind::no);
     if (PyLong_CheckExact(what)) return integer(what);
-    if (PyFloat_CheckExact(what)) return put(kind::real) && put(PyFloat_AS_DOUBLE(what));
+    if (PyFloat_CheckExact(what)) return put(value_kind::real) && put(PyFloat_AS_DOUBLE(what));
     // Only ASCII is there as UTF-8 already; for others the object would have to keep a second copy.
     if (PyUnicode_CheckExact(what) && PyUnicode_IS_COMPACT_ASCII(what))
-      return text(kind::text, PyUnicode_1BYTE_DATA(what), PyUnicode_GET_LENGTH(what));
-    if (PyBytes_CheckExact(what)) return text(kind::octets, PyBytes_AS_STRING(what), PyBytes_GET_SIZE(what));
+      return text(value_kind::text, PyUnicode_1BYTE_DATA(what), PyUnicode_GET_LENGTH(what));
+    if (PyBytes_CheckExact(what))
+      return text(value_kind::octets, PyBytes_AS_STRING(what), PyBytes_GET_SIZE(what));
     if (PyTuple_CheckExact(what))
-      return items(kind::tuple, &PyTuple_GET_ITEM(what, 0), PyTuple_GET_SIZE(what), depth);
+      return items(value_kind::tuple, &PyTuple_GET_ITEM(what, 0), PyTuple_GET_SIZE(what), depth);
     // A list below the top could be in the value twice.
     if (depth == 0 && PyList_CheckExact(what))
-      return items(kind::list, reinterpret_cast<PyListObject*>(what)->ob_item, PyList_GET_SIZE(what), depth);
+      return items(value_kind::list, reinterpret_cast<PyListObject*>(what)->ob_item, PyList_GET_SIZE(what),
+                   depth);
     return false;
   }
 
@@ -49,15 +51,15 @@ class writer {
   bool integer(PyObject* what) {
     int overflow = 0;
     const std::int64_t number = PyLong_AsLongLongAndOverflow(what, &overflow);
-    return overflow == 0 && put(kind::integer) && put(number);
+    return overflow == 0 && put(value_kind::integer) && put(number);
   }
-  bool text(kind which, const void* data, Py_ssize_t size) {
+  bool text(value_kind which, const void* data, Py_ssize_t size) {
     if (size > longest_text || !put(which) || !put(static_cast<std::uint32_t>(size))) return false;
     const auto* const bytes = static_cast<const std::byte*>(data);
     to_.insert(to_.end(), bytes, bytes + size);
     return to_.size() <= end_;
   }
-  bool items(kind which, PyObject* const* first, Py_ssize_t count, int depth) {
+  bool items(value_kind which, PyObject* const* first, Py_ssize_t count, int depth) {
     if (depth == deepest || count > most_items || !put(which) || !put(static_cast<std::uint32_t>(count)))
       return false;
     for (Py_ssize_t i = 0; i < count; ++i) {
@@ -83,28 +85,28 @@ class reader {
   explicit reader(std::span<const std::byte> from) noexcept : left_(from) {}
 
   PyObject* value(int depth) {
-    kind which{};
+    value_kind which{};
     if (!get(which)) return nonsense();
     switch (which) {
-      case kind::none:
+      case value_kind::none:
         return Py_NewRef(Py_None);
-      case kind::yes:
+      case value_kind::yes:
         return Py_NewRef(Py_True);
-      case kind::no:
+      case value_kind::no:
         return Py_NewRef(Py_False);
-      case kind::integer: {
+      case value_kind::integer: {
         std::int64_t number = 0;
         return get(number) ? PyLong_FromLongLong(number) : nonsense();
       }
-      case kind::real: {
+      case value_kind::real: {
         double number = 0;
         return get(number) ? PyFloat_FromDouble(number) : nonsense();
       }
-      case kind::text:
-      case kind::octets:
+      case value_kind::text:
+      case value_kind::octets:
         return text(which);
-      case kind::tuple:
-      case kind::list:
+      case value_kind::tuple:
+      case value_kind::list:
         if (depth < deepest) return items(which, depth);
     }
     return nonsense();
@@ -119,23 +121,23 @@ class reader {
     left_ = left_.subspan(sizeof plain);
     return true;
   }
-  PyObject* text(kind which) {
+  PyObject* text(value_kind which) {
     std::uint32_t size = 0;
     if (!get(size) || size > left_.size()) return nonsense();
     const char* const bytes = reinterpret_cast<const char*>(left_.data());
     left_ = left_.subspan(size);
-    if (which == kind::octets) return PyBytes_FromStringAndSize(bytes, size);
+    if (which == value_kind::octets) return PyBytes_FromStringAndSize(bytes, size);
     return PyUnicode_DecodeASCII(bytes, size, nullptr);
   }
-  PyObject* items(kind which, int depth) {
+  PyObject* items(value_kind which, int depth) {
     std::uint32_t count = 0;
     if (!get(count) || count > left_.size()) return nonsense();
-    py::ref made = py::ref::steal(which == kind::tuple ? PyTuple_New(count) : PyList_New(count));
+    py::ref made = py::ref::steal(which == value_kind::tuple ? PyTuple_New(count) : PyList_New(count));
     if (!made) return nullptr;
     for (std::uint32_t i = 0; i < count; ++i) {
       PyObject* const item = value(depth + 1);
       if (item == nullptr) return nullptr;
-      if (which == kind::tuple) {
+      if (which == value_kind::tuple) {
         PyTuple_SET_ITEM(made.get(), i, item);
       } else {
         PyList_SET_ITEM(made.get(), i, item);

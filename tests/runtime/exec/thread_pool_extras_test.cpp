@@ -247,7 +247,7 @@ TEST(ThreadPool, LosesNoTaskToWorkersThatLeave) {
 // Detached parts, plain tasks, priorities and deadlines from several threads, with an attendant: everything
 // runs once.
 TEST(ThreadPool, RunsEveryKindOfTaskOnceUnderLoad) {
-  struct counted_task final : task, detached_part {
+  struct mixed_task final : task, detached_part {
     std::atomic<int>* detached_runs = nullptr;
     std::atomic<int>* runs = nullptr;
     task_extras extras;
@@ -262,7 +262,7 @@ TEST(ThreadPool, RunsEveryKindOfTaskOnceUnderLoad) {
     unsigned turns = 0;
   };
   constexpr std::size_t count = 3000;
-  std::vector<counted_task> tasks(count);
+  std::vector<mixed_task> tasks(count);
   std::atomic<int> detached_runs{0};
   std::atomic<int> runs{0};
   int with_detached_part = 0;

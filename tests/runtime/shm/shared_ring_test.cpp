@@ -21,13 +21,15 @@ using namespace triga::shm;
 using ring_status = shared_ring::status;
 using patience = shared_ring::patience;
 
-constexpr std::size_t capacity = 4096;
+constexpr std::size_t shared_capacity = 4096;
 constexpr std::uint32_t any = UINT32_MAX;
 
 struct ring_memory {
-  segment home = segment::create("shared-ring-test", shared_ring::bytes(capacity)).value_or_throw("segment");
-  mapping mapped = home.map(0, shared_ring::bytes(capacity), segment::access::shared).value_or_throw("map");
-  shared_ring ring{mapped.bytes(), capacity};
+  segment home =
+      segment::create("shared-ring-test", shared_ring::bytes(shared_capacity)).value_or_throw("segment");
+  mapping mapped =
+      home.map(0, shared_ring::bytes(shared_capacity), segment::access::shared).value_or_throw("map");
+  shared_ring ring{mapped.bytes(), shared_capacity};
 
   shared_ring_header& header() { return *reinterpret_cast<shared_ring_header*>(mapped.data()); }
 };
@@ -75,8 +77,8 @@ TEST(SharedRing, GivesMessagesInOrderWhole) {
 
 TEST(SharedRing, RefusesWhatDoesNotFitAndWhatIsOneTooMany) {
   ring_memory memory;
-  const std::vector<std::byte> all(capacity - 8);
-  const std::vector<std::byte> more(capacity);
+  const std::vector<std::byte> all(shared_capacity - 8);
+  const std::vector<std::byte> more(shared_capacity);
   EXPECT_EQ(put(memory.ring, more), ring_status::too_large);
   EXPECT_EQ(put(memory.ring, all), ring_status::done);
   EXPECT_EQ(put(memory.ring, {}), ring_status::no_space);

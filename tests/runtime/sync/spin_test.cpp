@@ -14,7 +14,7 @@ using namespace triga;
 using namespace triga::sync;
 using trace::counter;
 
-std::uint64_t counted(counter which) { return trace::snapshot()[static_cast<std::size_t>(which)]; }
+std::uint64_t count_of(counter which) { return trace::snapshot()[static_cast<std::size_t>(which)]; }
 
 // What a thread learns is its own: each test has a thread that has learned nothing yet.
 template <class Body>
@@ -31,9 +31,9 @@ bool wait_in_vain(waiting_for what) {
 }
 
 void wait_until_one_pays(waiting_for what) {
-  const std::uint64_t before = counted(counter::spins_paid);
+  const std::uint64_t before = count_of(counter::spins_paid);
   // Not always the first: this thread may lose its processor for longer than a spin is worth.
-  while (counted(counter::spins_paid) == before) {
+  while (count_of(counter::spins_paid) == before) {
     spin turn(what);
     if (turn.again()) turn.succeeded();
   }
@@ -68,11 +68,11 @@ TEST(Spin, EachKindOfWaitingIsLearnedApart) {
 
 TEST(Spin, ItsTimeIsCounted) {
   on_a_new_thread([] {
-    const std::uint64_t spins = counted(counter::spins);
-    const std::uint64_t time = counted(counter::spin_nanoseconds);
+    const std::uint64_t spins = count_of(counter::spins);
+    const std::uint64_t time = count_of(counter::spin_nanoseconds);
     ASSERT_TRUE(wait_in_vain(waiting_for::job));
-    EXPECT_EQ(counted(counter::spins), spins + 1);
-    EXPECT_GT(counted(counter::spin_nanoseconds), time);
+    EXPECT_EQ(count_of(counter::spins), spins + 1);
+    EXPECT_GT(count_of(counter::spin_nanoseconds), time);
   });
 }
 
@@ -94,14 +94,14 @@ TEST(Spin, SeesWhatAnotherThreadDoes) {
 TEST(Spin, DoesNotPayWithoutTheHandover) {
   handover::released();
   on_a_new_thread([] {
-    const std::uint64_t paid = counted(counter::spins_paid);
+    const std::uint64_t paid = count_of(counter::spins_paid);
     {
       spin turn(waiting_for::future);
       ASSERT_TRUE(turn.again());
       ASSERT_TRUE(turn.again());
       EXPECT_TRUE(turn.succeeded());
     }
-    EXPECT_EQ(counted(counter::spins_paid), paid);
+    EXPECT_EQ(count_of(counter::spins_paid), paid);
     EXPECT_FALSE(wait_in_vain(waiting_for::future));
   });
 }
@@ -111,8 +111,8 @@ TEST(Spin, DoesNotPayWithoutTheHandover) {
 TEST(Spin, AThreadsEndNeedsNoHandover) {
   handover::released();
   on_a_new_thread([] {
-    const std::uint64_t paid = counted(counter::spins_paid);
-    while (counted(counter::spins_paid) == paid) {  // unless the processor was away for too long
+    const std::uint64_t paid = count_of(counter::spins_paid);
+    while (count_of(counter::spins_paid) == paid) {  // unless the processor was away for too long
       spin turn(waiting_for::thread_end);
       if (turn.again() && turn.again()) turn.succeeded();
     }
@@ -122,7 +122,7 @@ TEST(Spin, AThreadsEndNeedsNoHandover) {
 TEST(Spin, AHandoverBetweenTwoLooksIsNotMissed) {
   on_a_new_thread([] {
     for (;;) {
-      const std::uint64_t paid = counted(counter::spins_paid);
+      const std::uint64_t paid = count_of(counter::spins_paid);
       {
         spin turn(waiting_for::future);
         if (!turn.again() || !turn.again()) continue;
@@ -131,7 +131,7 @@ TEST(Spin, AHandoverBetweenTwoLooksIsNotMissed) {
         if (!turn.again()) continue;
         turn.succeeded();
       }
-      if (counted(counter::spins_paid) != paid) break;
+      if (count_of(counter::spins_paid) != paid) break;
     }
   });
 }
