@@ -294,3 +294,14 @@ def test_get_runs_signal_handlers(backend: str) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert seen == [1]
+
+
+@pytest.mark.parametrize("kind", ["Queue", "JoinableQueue", "SimpleQueue"])
+def test_what_the_fork_context_made_is_not_sent_to_a_spawned_process(backend: str, kind: str) -> None:
+    """From 3.12 on it is an error, by way of the locks that the standard library's queues have."""
+    made = getattr(multiprocessing.get_context("fork"), kind)()
+    process = multiprocessing.get_context("spawn").Process(target=print, args=(made,))
+    if sys.version_info < (3, 12):
+        pytest.skip("3.11 sends it, to a process that may fail")
+    with pytest.raises(RuntimeError, match="A SemLock created in a fork context is being shared"):
+        process.start()

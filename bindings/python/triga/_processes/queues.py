@@ -34,6 +34,24 @@ _DEFAULT_MEMORY = 1 << 28
 MACHINERY = ("_feed", "_start_thread", "_reset", "_finalize_join", "_finalize_close")
 
 
+# Where the standard library refuses to send what the fork context made to a spawned process (3.12 and later).
+_FORKS_STAY = "_is_fork_ctx" in synchronize.SemLock.__getstate__.__code__.co_names
+
+
+def _must_not_be_sent(ctx: Any) -> bool:
+    return _FORKS_STAY and bool(ctx.get_start_method() == "fork")
+
+
+def _check_sending(queue: Any) -> None:
+    """As the standard library's queues, by way of their locks, in its words."""
+    context.assert_spawning(queue)
+    if queue._stays:
+        raise RuntimeError(
+            "A SemLock created in a fork context is being shared with a process in a spawn context. This is not "
+            "supported. Please use the same context to create multiprocessing objects and Process."
+        )
+
+
 def _brings_machinery(kind: type, native: type) -> bool:
     before = kind.__mro__[: kind.__mro__.index(native)]
     return any(name in vars(each) for each in before for name in MACHINERY)
@@ -93,6 +111,7 @@ def _make_queue(module: ModuleType) -> type:
         _stock = stock
         _side: _core.QueueSide | None = None  # None: this object runs on the standard library's machinery
         _ends: tuple[Reader, Writer]
+        _stays = False  # one that was made from a pickle may be pickled again
 
         def __init__(self, maxsize: int = 0, *, ctx: Any) -> None:
             if _brings_machinery(type(self), Queue):
@@ -102,6 +121,7 @@ def _make_queue(module: ModuleType) -> type:
                 maxsize = int(synchronize.SEM_VALUE_MAX)  # type: ignore[attr-defined]
             self._maxsize = maxsize
             self._opid = os.getpid()
+            self._stays = _must_not_be_sent(ctx)
             self._ignore_epipe = False  # concurrent.futures sets it
             self._open(_new_side(maxsize), None)
 
@@ -130,7 +150,7 @@ def _make_queue(module: ModuleType) -> type:
         def __getstate__(self) -> Any:
             if self._side is None:
                 return stock.__getstate__(self)
-            context.assert_spawning(self)
+            _check_sending(self)
             descriptors = self._side.fileno(), self._ends[0].number(), self._ends[1].number()
             sent = tuple(None if each is None else reduction.DupFd(each) for each in descriptors)
             return (_NATIVE, self._ignore_epipe, self._maxsize, self._opid, sent)
@@ -252,8 +272,10 @@ def _make_simple(module: ModuleType) -> type:
         _stock = stock
         _side: _core.QueueSide | None = None
         _ends: tuple[Reader, Writer]
+        _stays = False
 
         def __init__(self, *, ctx: Any) -> None:
+            self._stays = _must_not_be_sent(ctx)
             self._open(_core.QueueSide((1 << 31) - 1, 1 << 20, _memory()), None)
 
         def _open(self, side: _core.QueueSide, pipe: tuple[int, int] | None) -> None:
@@ -282,7 +304,7 @@ def _make_simple(module: ModuleType) -> type:
         def __getstate__(self) -> Any:
             if self._side is None:
                 return stock.__getstate__(self)
-            context.assert_spawning(self)
+            _check_sending(self)
             descriptors = self._side.fileno(), self._ends[0].number(), self._ends[1].number()
             sent = tuple(None if each is None else reduction.DupFd(each) for each in descriptors)
             return (_NATIVE, sent)
