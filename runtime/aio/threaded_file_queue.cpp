@@ -99,8 +99,8 @@ threaded_file_queue::~threaded_file_queue() {
     static_cast<void>(pool_->take_all());
     pool_->shut_down();
   } else {
-    // NOLINTNEXTLINE(bugprone-unused-return-value): nobody's from here on; its destructor
-    static_cast<void>(pool_.release());  // would wait for threads that only the parent has
+    // Left behind in the child: its destructor would wait for threads that only the parent has.
+    static_cast<void>(pool_.release());  // NOLINT(bugprone-unused-return-value)
   }
   for (const auto& [operation, each] : pending_) loop_.forget(each->back);
 }

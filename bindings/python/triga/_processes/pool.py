@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from triga import _core
 from triga._processes.crew import Crew
-from triga._processes.errors import describe_task
 from triga._processes.feeder import BACKLOG, Feeder
 from triga._processes.feeds import feed_imap, feed_iterable_map, feed_map, feeds_done
 from triga._processes.limits import check_memory_limit
@@ -254,7 +253,7 @@ class Pool(StockPool):
     def _mapped(self, func: Any, iterable: Any, tag: int, chunksize: int | None) -> list[Any]:
         begun = time.monotonic()
         results: list[Any] = self._waited(self._begin_map(func, iterable, tag, chunksize))
-        self._paces.note(describe_task(func), len(results), len(self._pool), time.monotonic() - begun)
+        self._paces.note(func, len(results), len(self._pool), time.monotonic() - begun)
         return results
 
     def _waited(self, result: Any) -> Any:
@@ -283,7 +282,7 @@ class Pool(StockPool):
             iterable = list(iterable)
         size = len(iterable)
         if chunksize is None:
-            plan = self._paces.plan(describe_task(func), size, max(len(self._pool), 1))
+            plan = self._paces.plan(func, size, max(len(self._pool), 1))
         else:
             plan = _core.ChunkPlan(max(chunksize, 1), chunksize, 1)
         chunks = plan.count(size) if chunksize is None or chunksize > 0 else 0
