@@ -2,9 +2,7 @@
 #include "bindings/types/handle.h"
 
 #include <Python.h>
-#include <structmember.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "bindings/module_state.h"
@@ -47,34 +45,6 @@ void set_slot(PyObject* handle, Py_ssize_t offset, PyObject* value) noexcept {
   Py_XDECREF(old);
 }
 
-// ---- making
-
-PyObject* pack(PyObject* const* args, Py_ssize_t count) {
-  PyObject* tuple = PyTuple_New(count);  // the empty one is a singleton
-  if (tuple == nullptr) return nullptr;
-  for (Py_ssize_t at = 0; at < count; ++at) PyTuple_SET_ITEM(tuple, at, Py_NewRef(args[at]));
-  return tuple;
-}
-
-PyObject* allocate(PyTypeObject* type, free_list& free) {
-  if (PyObject* memory = free.take()) return PyObject_Init(memory, type);
-  PyObject* fresh = PyType_GenericAlloc(type, 0);
-  if (fresh != nullptr) PyObject_GC_UnTrack(fresh);
-  return fresh;
-}
-
-// A context that was given, or a snapshot of the current one. False with an exception set.
-bool set_context(state& types, PyObject* handle, PyObject* context) {
-  PyObject*& into = slot(handle, types.slots.context);
-  if (context != nullptr && context != Py_None) {
-    into = Py_NewRef(context);
-    return true;
-  }
-  own(types, handle).snapshot = types.contexts.snapshot().release();
-  if (own(types, handle).snapshot == nullptr) into = PyContext_CopyCurrent();
-  return into != nullptr || own(types, handle).snapshot != nullptr;
-}
-
 // The context of a handle, made now if it has a snapshot only. Null with an exception set.
 PyObject* context_of(state& types, PyObject* handle) {
   PyObject*& context = slot(handle, types.slots.context);
@@ -86,18 +56,6 @@ PyObject* context_of(state& types, PyObject* handle) {
     PyErr_SetString(PyExc_AttributeError, "_context");
   }
   return context;
-}
-
-bool fill(state& types, PyObject* handle, PyObject* loop, PyObject* callback, PyObject* const* args,
-          Py_ssize_t count, PyObject* context) {
-  const layout& slots = types.slots;
-  slot(handle, slots.callback) = Py_NewRef(callback);
-  slot(handle, slots.loop) = Py_NewRef(loop);
-  slot(handle, slots.cancelled) = Py_NewRef(Py_False);
-  slot(handle, slots.source_traceback) = Py_NewRef(Py_None);
-  slot(handle, slots.repr) = Py_NewRef(Py_None);
-  slot(handle, slots.args) = pack(args, count);
-  return slot(handle, slots.args) != nullptr && set_context(types, handle, context);
 }
 
 // ---- a handle's own methods
@@ -278,36 +236,6 @@ PyType_Slot* slots_of(PyMethodDef* methods) {
 
 // ---- the types
 
-[[noreturn]] void refuse(const char* what) {
-  PyErr_Format(PyExc_RuntimeError, "this asyncio is unlike any that triga knows: %s", what);
-  py::throw_raised();
-}
-
-Py_ssize_t offset_of(PyObject* type, const char* name) {
-  py::ref member = py::ref::steal(PyObject_GetAttrString(type, name));
-  if (!member) py::throw_raised();
-  if (!Py_IS_TYPE(member.get(), &PyMemberDescr_Type)) refuse(name);
-  return reinterpret_cast<PyMemberDescrObject*>(member.get())->d_member->offset;
-}
-
-Py_ssize_t size_of(PyObject* type) noexcept {
-  return type != Py_None ? reinterpret_cast<PyTypeObject*>(type)->tp_basicsize : 0;
-}
-
-layout layout_of(PyObject* handle, PyObject* timer, PyObject* thread_safe) {
-  return {.callback = offset_of(handle, "_callback"),
-          .args = offset_of(handle, "_args"),
-          .cancelled = offset_of(handle, "_cancelled"),
-          .loop = offset_of(handle, "_loop"),
-          .source_traceback = offset_of(handle, "_source_traceback"),
-          .repr = offset_of(handle, "_repr"),
-          .context = offset_of(handle, "_context"),
-          .scheduled = offset_of(timer, "_scheduled"),
-          .when = offset_of(timer, "_when"),
-          .lock = thread_safe != Py_None ? offset_of(thread_safe, "_lock") : 0,
-          .own = std::max({size_of(handle), size_of(timer), size_of(thread_safe)})};
-}
-
 py::ref make_type(PyObject* core, const layout& found, PyObject* base, const char* name, PyType_Slot* slots) {
   const auto size = found.own + static_cast<Py_ssize_t>(sizeof(own_fields));
   // asyncio's own names: type(handle).__name__ and repr(handle) read as ever.
@@ -374,35 +302,6 @@ void make_types(PyObject* core, PyObject* handle, PyObject* timer, PyObject* thr
   const py::ref threading = py::ref::steal(PyImport_ImportModule("threading"));
   if (threading) types.new_lock = py::ref::steal(PyObject_GetAttrString(threading.get(), "RLock"));
   if (!types.new_lock) py::throw_raised();
-}
-
-PyObject* make(state& types, PyObject* loop, PyObject* callback, PyObject* const* args, Py_ssize_t count,
-               PyObject* context) {
-  PyObject* handle = allocate(types.handle.type(), types.free_handles);
-  if (handle == nullptr) return nullptr;
-  if (fill(types, handle, loop, callback, args, count, context)) return handle;
-  Py_DECREF(handle);
-  return nullptr;
-}
-
-PyObject* make_timer(state& types, PyObject* loop, PyObject* when, PyObject* callback, PyObject* const* args,
-                     Py_ssize_t count, PyObject* context) {
-  PyObject* handle = allocate(types.timer.type(), types.free_timers);
-  if (handle == nullptr) return nullptr;
-  slot(handle, types.slots.when) = Py_NewRef(when);
-  slot(handle, types.slots.scheduled) = Py_NewRef(Py_True);
-  if (fill(types, handle, loop, callback, args, count, context)) return handle;
-  Py_DECREF(handle);
-  return nullptr;
-}
-
-PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyObject* const* args,
-                           Py_ssize_t count, PyObject* context) {
-  PyObject* handle = allocate(types.thread_safe.type(), types.free_thread_safe);
-  if (handle == nullptr) return nullptr;
-  if (fill(types, handle, loop, callback, args, count, context)) return handle;
-  Py_DECREF(handle);
-  return nullptr;
 }
 
 int visit(const state& types, PyObject* handle, visitproc visit_one, void* argument) {

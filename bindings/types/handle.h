@@ -9,6 +9,7 @@
 
 #include "bindings/py/ref.h"
 #include "bindings/types/context_cache.h"
+#include "bindings/types/handle_layout.h"
 
 // Native handles under asyncio.Handle and asyncio.TimerHandle.
 //
@@ -18,23 +19,6 @@
 // are asyncio's own; only making, cancelling, running and freeing is C, and `_context`, which is made when it
 // is first asked for.
 namespace triga::handles {
-
-// Where asyncio's slots lie in an instance, in bytes.
-struct layout {
-  Py_ssize_t callback = 0;
-  Py_ssize_t args = 0;
-  Py_ssize_t cancelled = 0;
-  Py_ssize_t loop = 0;
-  Py_ssize_t source_traceback = 0;
-  Py_ssize_t repr = 0;
-  Py_ssize_t context = 0;
-  Py_ssize_t scheduled = 0;  // TimerHandle only, as is `when`
-  Py_ssize_t when = 0;
-  Py_ssize_t lock = 0;  // _ThreadSafeHandle only, which is 3.14's and later
-  Py_ssize_t own = 0;   // own_fields, behind every slot of every kind
-
-  bool operator==(const layout&) const = default;
-};
 
 // What the native types add.
 struct own_fields {
