@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from asyncio import unix_events
 
 import pytest
 
@@ -16,7 +18,9 @@ FIRST = int(os.environ.get("TRIGA_SEED", "1"))
 
 
 def compare(kind: str, seed: int) -> None:
-    """Plays a seed on both loops."""
+    """Plays a seed on both loops; skips where asyncio's transport lacks what the play asks it."""
+    if kind == "read pipe" and unix_events._UnixReadPipeTransport.is_reading is asyncio.ReadTransport.is_reading:
+        pytest.skip("this version's read pipes have no is_reading() (gh-82495), and its pause_reading() differs")
     theirs = transport_play.play(kind, seed)
     with triga.installed():
         ours = transport_play.play(kind, seed)
