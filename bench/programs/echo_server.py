@@ -9,8 +9,9 @@ import socket
 import ssl
 import sys
 import tempfile
-from importlib import import_module
 from pathlib import Path
+
+from arm_loop import serve
 
 
 class EchoProtocol(asyncio.Protocol):
@@ -90,8 +91,9 @@ def tls_context():
     return context
 
 
-async def start(kind, loop, folder):
+async def start(kind, folder):
     """Starts the server; returns what to keep alive, and its port or path."""
+    loop = asyncio.get_running_loop()
     if kind == "udp":
         kept = await loop.create_datagram_endpoint(EchoDatagram, local_addr=("127.0.0.1", 0))
         return kept, kept[0].get_extra_info("sockname")[1]
@@ -112,19 +114,8 @@ async def start(kind, loop, folder):
     return server, server.sockets[0].getsockname()[1]
 
 
-async def serve(kind):
-    """Serves until the pipe on stdin is closed."""
-    loop = asyncio.get_running_loop()
-    with tempfile.TemporaryDirectory() as folder:
-        kept, where = await start(kind, loop, folder)
-        print(where, flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-        del kept
-        os._exit(0)
-
-
 if __name__ == "__main__":
     kind, arm = sys.argv[1:3]
-    factory = None if arm in ("stdlib", "triga") else import_module(arm).new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(serve(kind))
+    with tempfile.TemporaryDirectory() as folder:
+        serve(arm, lambda: start(kind, folder))
+    os._exit(0)

@@ -4,7 +4,8 @@ import asyncio
 import os
 import socket
 import sys
-from importlib import import_module
+
+from arm_loop import serve
 
 BODY = b"Hello, World!"
 
@@ -40,19 +41,15 @@ async def start_aiohttp(listener):
     return site
 
 
-async def serve(kind):
-    """Serves until the pipe on stdin is closed."""
+async def start(kind):
+    """Starts the server; returns what to keep alive, and its port."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listener.setblocking(False)
     kept = start_uvicorn(listener) if kind == "uvicorn" else await start_aiohttp(listener)
-    print(listener.getsockname()[1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    del kept
-    os._exit(0)
+    return kept, listener.getsockname()[1]
 
 
 if __name__ == "__main__":
     kind, arm = sys.argv[1:3]
-    factory = None if arm in ("stdlib", "triga") else import_module(arm).new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(serve(kind))
+    serve(arm, lambda: start(kind))
+    os._exit(0)

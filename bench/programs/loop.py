@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from importlib import import_module
 
+from arm_loop import loop_factory
 from meter import main, table
 
 
@@ -13,8 +13,7 @@ def nothing(*_):
 
 def run(meter, program):
     """asyncio.run(), on the arm's loop."""
-    factory = None if meter.arm in ("stdlib", "triga") else import_module(meter.arm).new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(meter.arm)) as runner:
         runner.run(program(meter))
 
 

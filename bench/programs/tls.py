@@ -4,9 +4,9 @@ import asyncio
 import ssl
 import subprocess
 import tempfile
-from importlib import import_module
 from pathlib import Path
 
+from arm_loop import loop_factory
 from meter import main, table
 
 
@@ -57,8 +57,7 @@ class Pinger(asyncio.Protocol):
 
 def on_loop(meter, work):
     """Runs ``work(contexts)`` on the arm's loop."""
-    factory = None if meter.arm in ("stdlib", "triga") else import_module(meter.arm).new_event_loop
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=factory) as runner:
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=loop_factory(meter.arm)) as runner:
         runner.run(work(contexts(folder)))
 
 
