@@ -4,9 +4,10 @@
 #   make test           GoogleTest, pytest, and CPython's own suites (the quick ones)
 #   make test-all       the same, then the quick suites on every other CPython from 3.11 to 3.15
 #   make conformance SUITES="test_queue test_threading" [PYTHON=python3.13]
-#   make stress         what takes longer than CI has: programs killed at a hundred random moments, a million tasks whose
-#                       counts add up (SEED=1 TASKS=1000000; stress-tsan: in the C++ core alone), 10,000 bad connections,
-#                       random operations on both loops' transports (PLAYS=2000)
+#   make stress         what takes longer than CI has: programs killed at a hundred random moments, starts of processes
+#                       interrupted at every line, a million tasks whose counts add up (SEED=1 TASKS=1000000;
+#                       stress-tsan: in the C++ core alone), 10,000 bad connections, random operations on both loops'
+#                       transports (PLAYS=2000)
 #   make test-apps      uvicorn, aiohttp, asyncpg with PostgreSQL and redis-py with Redis on the native loop; anyio and
 #                       pytest-asyncio choosing it
 #   make asan, tsan     the C++ tests under the sanitizers
@@ -37,7 +38,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
 .PHONY: default samples test test-cpp test-python test-all test-apps conformance asan tsan fuzz stress stress-tsan lint tidy bench develop venv clean
 default:
-	@sed -n '3,18s/^# *//p' Makefile
+	@sed -n '3,19s/^# *//p' Makefile
 
 venv:
 	@scripts/setup $(PYTHON)
@@ -68,6 +69,7 @@ test-all: test
 
 stress: venv-test
 	@TRIGA_KILLS=100 $(PY) -m pytest -q tests/python/test_process_parent_killed.py
+	@TRIGA_INTERRUPTS=0 $(PY) -m pytest -q tests/python/test_process_interrupts.py
 	@TRIGA=threads $(PY) -m tests.stress --seed $(SEED) --tasks $(TASKS)
 	@$(PY) -m pytest -q tests/stress
 	@TRIGA_STORM=10000 CTEST_ONLY=Storm scripts/ctest asan

@@ -384,7 +384,7 @@ def _reserve_script(killed: int) -> str:
         from triga._processes.spawn_zygote import zygote
         def reserve():
             if sys.argv[1] == "spawn":
-                return zygote._reserve
+                return zygote._running.reserve
             return forkserver._forkserver._triga_running.reserve
         if __name__ == "__main__":
             context = mp.get_context(sys.argv[1])

@@ -7,6 +7,7 @@ out). The one connection is kept: each request on it starts a process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -30,18 +31,33 @@ _MOST_DESCRIPTORS = 256  # forkserver.MAXFDS_TO_SEND: the standard library refus
 
 
 class _Running:
-    """A native forkserver and this process's connection to it."""
+    """A native forkserver and this process's connection to it. Of use only while it is `serving`."""
 
-    def __init__(self, process: ChildProcess, alive: int) -> None:
+    def __init__(self, process: ChildProcess, alive: socket.socket) -> None:
         self.process = process
         self.alive = alive
+        self.serving = False
         self.reserve: Reserve | None = None
         self.reserve_key: bytes | None = None
 
+    def is_up(self) -> bool:
+        return self.serving and self.process.poll() is None
+
+    def end(self) -> None:
+        """Ends the server if it runs, and waits for its end; to be called again if it was interrupted."""
+        self.serving = False
+        with contextlib.suppress(OSError):
+            # Not only closed: a fork of this process may hold another copy of it.
+            self.alive.shutdown(socket.SHUT_RDWR)
+        self.process.wait()
+        self.drop_reserve()
+        self.alive.close()
+        self.process.close()
+
     def drop_reserve(self) -> None:
-        if self.reserve is not None:
-            self.reserve.close()
-        self.reserve = self.reserve_key = None
+        reserve, self.reserve = self.reserve, None  # first: closing it may be interrupted
+        if reserve is not None:
+            reserve.close()
 
 
 def _running(server: Any) -> _Running | None:
@@ -50,9 +66,9 @@ def _running(server: Any) -> _Running | None:
 
 
 def _forget(server: Any) -> None:
-    server._triga_running = None
     server._forkserver_pid = server._forkserver_alive_fd = server._forkserver_address = None
     server._forkserver_authkey = None
+    server._triga_running = None  # last: until then an interrupted caller is told by it that there is more to do
 
 
 def _drop_inherited(server: Any) -> None:
@@ -62,7 +78,7 @@ def _drop_inherited(server: Any) -> None:
     if running is not None:
         if running.reserve is not None:
             running.reserve.leave()
-        os.close(running.alive)
+        running.alive.close()
         running.process.close()
         _forget(server)
 
@@ -83,7 +99,7 @@ def _boot(server: Any) -> None:
     listener = socket.socket(socket.AF_UNIX)
     alive, theirs = socket.socketpair()
     key = os.urandom(_KEY_BYTES)
-    with listener, alive, theirs:
+    with listener, theirs:
         listener.bind("\0triga-forkserver-" + secrets.token_hex(16))
         listener.listen()
         told = {
@@ -92,18 +108,23 @@ def _boot(server: Any) -> None:
             "authkey": key,
             **_main_arguments(server),
         }
-        process = boot("forkserver", told, [listener.fileno(), theirs.fileno()])
-        running = _Running(process, alive.detach())
+        try:
+            process = boot("forkserver", told, [listener.fileno(), theirs.fileno()])
+        except OSError:
+            alive.close()
+            raise
+        running = _Running(process, alive)
         state = {
-            "_triga_running": running,
+            "_triga_running": running,  # first: it tells an interrupted caller's successor what to clear away
             "_forkserver_address": listener.getsockname().decode(),
-            "_forkserver_alive_fd": running.alive,
+            "_forkserver_alive_fd": alive.fileno(),
             "_forkserver_pid": process.pid,
             "_forkserver_authkey": key,
         }
         for name, value in state.items():
             # So that after an uninstallation the standard library's code does not take this server for its own.
             server._triga_replace(server, name, value)
+        running.serving = True
 
 
 def ensure_running(self: Any) -> None:
@@ -115,11 +136,9 @@ def ensure_running(self: Any) -> None:
         resource_tracker.ensure_running()
         running = _running(self)
         if running is not None:
-            if running.process.poll() is None:
+            if running.is_up():
                 return
-            running.drop_reserve()
-            os.close(running.alive)
-            running.process.close()
+            running.end()
             _forget(self)
         elif self._forkserver_pid is not None:
             # The standard library's, from before the installation: it keeps what it has started until it ends.
@@ -133,16 +152,11 @@ def _stop_unlocked(self: Any) -> None:
     if running is None:
         self._triga_stock["_stop_unlocked"](self)
         return
-    with socket.socket(fileno=running.alive) as alive:
-        # Not only closed: a fork of this process may hold another copy of it.
-        alive.shutdown(socket.SHUT_RDWR)
-    running.process.wait()
-    running.drop_reserve()
-    running.process.close()
+    running.end()
     _forget(self)
 
 
-def _connect(server: Any) -> int:
+def _connect(server: Any) -> socket.socket:
     """A control socket that the forkserver has accepted after each side has proved that it knows the key."""
     key = server._forkserver_authkey
     with socket.socket(socket.AF_UNIX) as client:
@@ -156,15 +170,19 @@ def _connect(server: Any) -> int:
                 error.add_note("Forkserver process may have crashed during module preloading. Check stderr.")
             raise
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, theirs:
-            reduction.sendfds(client, [theirs.fileno()])
-            return ours.detach()
+        with theirs:
+            try:
+                reduction.sendfds(client, [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
+        return ours
 
 
 def _request(server: Any, descriptors: list[int]) -> ChildProcess:
     with server._lock:
         running = _running(server)
-        if running is None:
+        if running is None or not running.serving:
             raise ConnectionResetError("another thread has stopped the forkserver")
         try:
             if running.reserve is None or running.reserve_key != server._forkserver_authkey:

@@ -2,11 +2,13 @@
 
 A clone in reserve has run nothing but what every clone runs before its work. It waits at a socket of its own, whose
 other end is here, and ends when that is closed or this process ends.
+
+A KeyboardInterrupt may come between any two steps. Sockets are kept as objects, so that one which nothing refers to any
+more is closed, and none is closed twice.
 """
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 from collections import deque
@@ -25,10 +27,11 @@ _KILL = 9
 class Reserve:
     """The clones behind one control socket of a zygote, which it owns. The caller's lock guards all of it."""
 
-    def __init__(self, control: int) -> None:
+    def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._ready: deque[tuple[ChildProcess, int]] = deque()
-        self._ordered: deque[int] = deque()  # our ends of the sockets of clones that the zygote has yet to answer for
+        self._ready: deque[tuple[ChildProcess, socket.socket]] = deque()
+        # Our ends of the sockets of clones that the zygote has yet to answer for.
+        self._ordered: deque[socket.socket] = deque()
 
     def __len__(self) -> int:
         return len(self._ready) + len(self._ordered)
@@ -39,16 +42,20 @@ class Reserve:
 
     def _order(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, theirs:
-            zygote_order(self._control, theirs.fileno())
-            self._ordered.append(ours.detach())
+        with theirs:
+            try:
+                zygote_order(self._control.fileno(), theirs.fileno())
+            except OSError:
+                ours.close()
+                raise
+        self._ordered.append(ours)
 
     def _collect(self) -> None:
         """Waits for the zygote's next answer; raises the zygote's error if it could not make a clone."""
         try:
-            self._ready.append((zygote_answer(self._control), self._ordered[0]))
+            self._ready.append((zygote_answer(self._control.fileno()), self._ordered[0]))
         except OSError:
-            os.close(self._ordered.popleft())
+            self._ordered.popleft().close()
             raise
         self._ordered.popleft()
 
@@ -70,7 +77,7 @@ class Reserve:
             try:
                 if child.poll() is not None:
                     continue  # somebody killed it while it waited
-                zygote_start(command, traits, descriptors, targets)
+                zygote_start(command.fileno(), traits, descriptors, targets)
             except (BrokenPipeError, ConnectionResetError):
                 _end(child)  # or just now
                 continue
@@ -78,7 +85,7 @@ class Reserve:
                 _end(child)
                 raise
             finally:
-                os.close(command)
+                command.close()
             self._refill()
             return child
 
@@ -96,15 +103,15 @@ class Reserve:
 
     def leave(self) -> None:
         """Closes the descriptors: all that a fork of the process that the clones belong to has to do."""
-        for descriptor in (self._control, *self._ordered, *(command for _, command in self._ready)):
-            os.close(descriptor)
+        for each in (self._control, *self._ordered, *(command for _, command in self._ready)):
+            each.close()
         self._ordered.clear()
         self._ready.clear()
 
 
-def _is_readable(descriptor: int) -> bool:
+def _is_readable(control: socket.socket) -> bool:
     poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
+    poll.register(control, select.POLLIN)
     return bool(poll.poll(0))
 
 

@@ -13,14 +13,42 @@ import threading
 from multiprocessing import util
 from typing import TYPE_CHECKING, Any
 
-from triga._core import ChildProcess, ProcessTraits, environment
+from triga._core import ProcessTraits, environment
 from triga._processes.launcher import boot
 from triga._processes.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from triga._core import ChildProcess
+
 _READ_AT_START = (b"PYTHON", b"LC_", b"LANG", b"LD_", b"MALLOC_", b"GLIBC_", b"TZ=", b"TRIGA", b"HOME=", b"OPENSSL")
+
+
+class _Running:
+    """A zygote, what it has made ahead, and what it was started with. Of no use any more once it is `ending`."""
+
+    def __init__(self, key: Any, variables: bytes) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.reserve = Reserve(ours)
+        with theirs:
+            # Whatever interrupts this: a zygote whose socket nobody holds any more ends.
+            try:
+                self.process = boot("spawn", {}, [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
+        self.key = key
+        self.environment = variables
+        self.ending = False
+
+    def end(self) -> None:
+        """Kills the zygote and waits for its end; to be called again if it was interrupted."""
+        self.ending = True
+        self.process.send_signal(9)  # it holds nothing that would have to be cleaned up
+        self.process.wait()
+        self.reserve.close()
+        self.process.close()
 
 
 class SpawnZygote:
@@ -32,26 +60,24 @@ class SpawnZygote:
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
-        self._process: ChildProcess | None = None
-        self._reserve: Reserve | None = None
-        self._key: Any = None
-        self._environment = b""
+        self._running: _Running | None = None
 
     def _drop(self) -> None:
         """In a forked child: the zygote is the parent's, whose ends of its sockets must not live on here."""
-        if self._reserve is not None:
-            self._reserve.leave()
+        if self._running is not None:
+            self._running.reserve.leave()
         self._forget()
 
     def waiting(self) -> list[int]:
         """The pids of the clones that are kept ready."""
         with self._lock:
-            return [] if self._reserve is None else self._reserve.pids()
+            return [] if self._running is None else self._running.reserve.pids()
 
     @property
     def pid(self) -> int | None:
         """The zygote's pid, or None while there is none."""
-        return None if self._process is None else self._process.pid
+        running = self._running
+        return None if running is None else running.process.pid
 
     def stop(self) -> None:
         """Ends the zygote and waits for its end; the next start gets another one."""
@@ -59,31 +85,22 @@ class SpawnZygote:
             self._stop_locked()
 
     def _stop_locked(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(9)  # it holds nothing that would have to be cleaned up
-            self._process.wait()
-            self._process.close()
-            self._process = None
-        if self._reserve is not None:
-            self._reserve.close()
-            self._reserve = None
+        if self._running is not None:
+            self._running.end()
+            self._running = None
 
-    def _ensure_locked(self, traits: ProcessTraits, variables: bytes) -> Reserve:
+    def _ensure_locked(self, traits: ProcessTraits, variables: bytes) -> _Running:
         from triga._install import installed_parts, preloaded_modules
 
         at_start = tuple(each for each in variables.split(b"\0") if each.startswith(_READ_AT_START))
         flags = tuple(util._args_from_interpreter_flags())  # type: ignore[attr-defined]
         key = (traits.fixed, at_start, flags, installed_parts(), tuple(preloaded_modules()))
-        if self._process is not None and (self._key != key or self._process.poll() is not None):
+        running = self._running
+        if running is not None and (running.ending or running.key != key or running.process.poll() is not None):
             self._stop_locked()
-        if self._process is None:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with ours, theirs:
-                self._process = boot("spawn", {}, [theirs.fileno()])
-                self._reserve = Reserve(ours.detach())
-            self._key, self._environment = key, variables
-        assert self._reserve is not None
-        return self._reserve
+        if self._running is None:
+            self._running = _Running(key, variables)
+        return self._running
 
     def start(self, descriptors: list[int], targets: list[int], tell: Callable[[bool], None]) -> ChildProcess:
         """A process that has DESCRIPTORS under the numbers TARGETS and inherits what an exec would pass on.
@@ -94,11 +111,11 @@ class SpawnZygote:
         variables = environment()
         with self._lock:
             for attempt in (1, 2):
-                reserve = self._ensure_locked(traits := ProcessTraits(), variables)
+                running = self._ensure_locked(traits := ProcessTraits(), variables)
                 try:
                     if attempt == 1:
-                        tell(variables != self._environment)
-                    return reserve.start(traits, descriptors, targets)
+                        tell(variables != running.environment)
+                    return running.reserve.start(traits, descriptors, targets)
                 except ConnectionError:
                     # It was killed just now.
                     self._stop_locked()
