@@ -24,17 +24,16 @@ WATCHED = str(Path(triga.__file__).parent / "_processes")
 
 
 @functools.cache
-def with_lines(path: str) -> set[int]:
-    """Where the with statements of a file begin."""
-    tree = ast.parse(Path(path).read_bytes())
-    return {node.lineno for node in ast.walk(tree) if isinstance(node, ast.With)}
+def lines_of(path: str, kind: type[ast.stmt]) -> set[int]:
+    """Where the statements of a kind begin in a file."""
+    return {node.lineno for node in ast.walk(ast.parse(Path(path).read_bytes())) if isinstance(node, kind)}
 
 
 class Lines:
     """Counts the lines that run in triga's package for processes, and interrupts the program at one of them.
 
-    A with statement is a line again when it is left. There the interpreter runs no signal handler, and so neither does
-    this: it would keep __exit__ from being called.
+    Not where the interpreter runs no signal handler: at "try:", which the handlers around it do not cover, and where a
+    with statement is left, which is its line again, and where an exception would keep __exit__ from being called.
     """
 
     def __init__(self, stop: int | None) -> None:
@@ -47,9 +46,10 @@ class Lines:
             return None
         if event == "call":
             self.entered -= {each for each in self.entered if each[0] == id(frame)}
-        if event == "line" and (id(frame), frame.f_lineno) not in self.entered:
-            if frame.f_lineno in with_lines(path):
-                self.entered.add((id(frame), frame.f_lineno))
+        place = (id(frame), frame.f_lineno)
+        if event == "line" and place not in self.entered and frame.f_lineno not in lines_of(path, ast.Try):
+            if frame.f_lineno in lines_of(path, ast.With):
+                self.entered.add(place)
             self.count += 1
             if self.count == self.stop:
                 raise KeyboardInterrupt
