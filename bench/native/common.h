@@ -2,6 +2,8 @@
 // What the benchmark's small programs share: a clock, failing loudly, and the result line.
 #pragma once
 
+#include <sys/resource.h>
+
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -13,6 +15,14 @@ inline std::int64_t nanoseconds(clockid_t clock) {
   timespec now{};
   clock_gettime(clock, &now);
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+// The CPU time of the children that were waited for.
+inline std::int64_t children_cpu() {
+  rusage used{};
+  getrusage(RUSAGE_CHILDREN, &used);
+  return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * std::int64_t{1'000'000'000} +
+         (used.ru_utime.tv_usec + used.ru_stime.tv_usec) * std::int64_t{1'000};
 }
 
 [[noreturn]] inline void fail(const char* what) {

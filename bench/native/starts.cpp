@@ -5,7 +5,6 @@
 //   starts pthread|fork|posix_spawn COUNT
 #include <pthread.h>
 #include <spawn.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,13 +33,6 @@ void start_spawn() {
   pid_t child = 0;
   if ((errno = posix_spawn(&child, path, nullptr, nullptr, arguments, environ)) != 0) fail("posix_spawn");
   check(waitpid(child, nullptr, 0), "waitpid");
-}
-
-std::int64_t children_cpu() {
-  rusage used{};
-  getrusage(RUSAGE_CHILDREN, &used);
-  return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * std::int64_t{1'000'000'000} +
-         (used.ru_utime.tv_usec + used.ru_stime.tv_usec) * std::int64_t{1'000};
 }
 
 }  // namespace
