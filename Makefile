@@ -9,7 +9,7 @@
 #                       stress-tsan: in the C++ core alone), 10,000 bad connections, random operations on both loops'
 #                       transports (PLAYS=2000)
 #   make test-apps      uvicorn, aiohttp, asyncpg with PostgreSQL and redis-py with Redis on the native loop; anyio and
-#                       pytest-asyncio choosing it
+#                       pytest-asyncio choosing it; native functions of numba, SciPy and Cython on the thread pool
 #   make asan, tsan     the C++ tests under the sanitizers
 #   make fuzz [SECONDS=60]   hostile shared memory against its readers, with libFuzzer
 #   make lint, tidy     formatting, ruff, mypy, stubs; clang-tidy

@@ -287,7 +287,10 @@ def capsule(address: int, name: bytes | None, context: int | None = None) -> Any
 
 
 class LowLevelCallable(tuple[Any, ...]):
-    """SciPy's class, as far as it is looked at: (capsule, function, user_data)."""
+    """SciPy's class, as far as it is looked at: (capsule, function, user_data), which is not to be indexed."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise ValueError
 
 
 def test_capsules_whose_name_is_a_signature(body: ctypes.CDLL) -> None:
@@ -295,11 +298,13 @@ def test_capsules_whose_name_is_a_signature(body: ctypes.CDLL) -> None:
     assert address is not None
     weight = ctypes.c_double(2.5)
     with_data, without = b"double (double, void *)", b"double(double, const void*)"
+    with_names = b"double (double value, void *weight)"
     given = capsule(address, with_data, ctypes.addressof(weight))
     with triga.ThreadPoolExecutor(1) as executor:
         assert executor.submit_native(given, 4.0).result() == 10.0
         assert executor.submit_native(LowLevelCallable((given, None, None)), 2.0).result() == 5.0
         assert executor.submit_native(capsule(address, without), 4.0, weight).result() == 10.0
+        assert executor.submit_native(capsule(address, with_names), 4.0, weight).result() == 10.0
         for name, message in [
             (b"not a signature", "is no C signature"),
             (b"double (struct pair)", "unknown type 'struct pair'"),

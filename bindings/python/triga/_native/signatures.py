@@ -46,7 +46,7 @@ def native_function(function: Any) -> _core.NativeFunction:
     if name == "PyCapsule":
         return _of_capsule(function)
     if name == "LowLevelCallable" and isinstance(function, tuple):
-        return _of_capsule(function[0], keep=function)
+        return _of_capsule(tuple.__getitem__(function, 0), keep=function)  # its own __getitem__ only raises
     if name.startswith("_CDataBase") or name == "CData" or type(function).__module__ == "_cffi_backend":
         return _of_cffi(function)
     if isinstance(getattr(function, "address", None), int) and hasattr(function, "ctypes"):
@@ -197,7 +197,6 @@ def _of_capsule(capsule: Any, keep: Any = None) -> _core.NativeFunction:
     words = tail.rstrip()[:-1].strip()
     given = [] if words in ("", "void") else words.split(",")
     parameters = [_c_type(signature, each) for each in given]
-    # A name between the result's type and the parameters is allowed.
     result = _c_result(signature, head.strip())
     kept = keep if keep is not None else capsule
     return _core.NativeFunction(address, name, result, parameters, context, kept)
@@ -208,14 +207,17 @@ def _c_result(signature: str, text: str) -> NativeType:
 
 
 def _c_type(signature: str, text: str) -> NativeType:
+    """A type, which a name may follow: Cython's capsules have "int __pyx_skip_dispatch"."""
     shown = " ".join(text.split())
     base, star, more = shown.replace(" *", "*").partition("*")
     words = [word for word in base.split() if word not in ("const", "volatile", "struct")]
     readable = "const" in base.split()
-    plain = " ".join(words)
     if not star:
-        if plain not in _C_TYPES:
+        plain = next((each for each in (" ".join(words), " ".join(words[:-1])) if each in _C_TYPES), None)
+        if plain is None:
             raise TypeError(f"unknown type {shown!r} in the signature {signature!r} of a capsule")
         return (shown, _C_TYPES[plain], "", False)
-    element = "" if more.strip() or plain == "void" else _C_TYPES.get(plain, "")
+    plain = " ".join(words)
+    is_one = not more or more.strip().isidentifier()  # else a pointer to pointers
+    element = _C_TYPES.get(plain, "") if is_one and plain != "void" else ""
     return (shown, "P", element, not readable)
