@@ -6,7 +6,7 @@ import os
 import sys
 
 from triga import _core
-from triga._hook import PatchingFinder
+from triga._hook import OwnFinder, PatchingFinder, run_patch
 from triga._parts import PARTS, Part
 from triga._patch import Replaced
 from triga._platform import refusals
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class _Installation:
-    """What is installed in this interpreter: the parts, their finder and every attribute replaced."""
+    """What is installed in this interpreter: the parts, their finders and every attribute replaced."""
 
     def __init__(self) -> None:
         self.parts: frozenset[Part] = frozenset()
-        self.finders: list[PatchingFinder] = []
+        self.finders: list[OwnFinder | PatchingFinder] = []
         self.replaced = Replaced()
         self.preload: tuple[str, ...] = ()
 
@@ -50,13 +50,19 @@ def _patcher(targets: str | tuple[str, ...]) -> Callable[[ModuleType], None]:
 
 def _install_part(part: Part) -> None:
     patches = {name: _patcher(target) for name, target in PARTS[part].items()}
-    finder = PatchingFinder(patches)
-    sys.meta_path.insert(0, finder)
-    _installation.finders.append(finder)
-    for name, patch in patches.items():
-        module = sys.modules.get(name)
-        if module is not None:
-            patch(module)
+    finders: list[OwnFinder | PatchingFinder] = [PatchingFinder(patches)]
+    if not _installation.finders:
+        finders.append(OwnFinder())
+    sys.meta_path[:0] = finders
+    _installation.finders += finders
+
+    def patch_what_is_loaded() -> None:
+        for name, patch in patches.items():
+            module = sys.modules.get(name)
+            if module is not None:
+                patch(module)
+
+    run_patch(patch_what_is_loaded)
 
 
 def install_parts(wanted: frozenset[Part]) -> frozenset[Part]:

@@ -1,0 +1,55 @@
+"""Each module of the package can be the first that an interpreter imports: a worker's pickle may name any of them.
+
+While a module of the package imports one of the standard library's, that one is patched, which imports the patch's module,
+which may lead back to the first, half made.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import triga
+
+ROOT = Path(triga.__file__).parent
+MODULES = sorted(
+    ".".join(("triga", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+    for path in ROOT.rglob("*.py")
+    if path.name != "__main__.py"
+)
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["installed", "not installed"])
+def test_every_module_can_be_imported_first(installed: bool) -> None:
+    assert len(MODULES) > 50
+    # One interpreter each; forking one that has imported nothing takes a tenth of starting it.
+    program = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import triga
+if sys.argv[2] == "True":
+    triga.install()
+failed = []
+for name in sys.argv[3:]:
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            __import__(name)
+            code = 0
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    if os.waitpid(pid, 0)[1] != 0:
+        failed.append(name)
+print(*failed)
+"""
+    command = [sys.executable, "-S", "-c", program, str(ROOT.parent), str(installed), *MODULES]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
