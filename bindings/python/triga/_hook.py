@@ -5,9 +5,9 @@ sub-interpreters are reached, and activation itself imports neither ``threading`
 suite checks (test_import_from_another_thread). The classes have no base in importlib.abc, whose import would triple
 the interpreter's start-up time.
 
-A patch imports modules of this package. Where one of those is imported first (a worker's pickle may name it) and imports
-the standard module itself, the patch would find it half made: so such patches wait until that import is over, as if triga
-had been installed then.
+A patch imports modules of this package. Where one of those is imported first (a worker's pickle may name it) and
+imports the standard module itself, the patch would find it half made: so such patches wait until that import is over,
+as if triga had been installed then.
 """
 
 from __future__ import annotations
