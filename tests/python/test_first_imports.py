@@ -1,6 +1,6 @@
 """Each module of the package can be the first that an interpreter imports: a worker's pickle may name any of them.
 
-While a module of the package imports one of the standard library's, that one is patched, which imports the patch's module,
+While a module of the package imports one of the standard library's, that one is patched. This imports the patch's module,
 which may lead back to the first, half made.
 """
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# The threads that run a patch, and those that import a module of this package's outside of one, with what waits for that.
+# The threads that run a patch, and those that import a module of this package outside of one, with what waits for that.
 _patching: set[int] = set()
 _postponed: dict[int, list[Callable[[], None]]] = {}
 
@@ -104,7 +104,7 @@ class OwnLoader(_Loader):
 
 
 def _spec_of_others(asking: Any, name: str, path: Any, target: ModuleType | None) -> ModuleSpec | None:
-    """What the finders after the asking one say, which may patch the module, too: it can have patches of several parts."""
+    """What the finders after the asking one say, which may patch the module, too, for another part."""
     finders = list(sys.meta_path)
     for finder in finders[finders.index(asking) + 1 :] if asking in finders else ():
         spec = finder.find_spec(name, path, target)
