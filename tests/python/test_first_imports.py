@@ -1,7 +1,7 @@
 """Each module of the package can be the first that an interpreter imports: a worker's pickle may name any of them.
 
-While a module of the package imports one of the standard library's, that one is patched. This imports the patch's module,
-which may lead back to the first, half made.
+A module of the package imports one of the standard library's, which is patched by that, and the module of the patch
+may lead back to the first, half made.
 """
 
 from __future__ import annotations
