@@ -63,12 +63,18 @@ py::ref context_cache::enterable(PyObject* snapshot) noexcept {
   return py::ref::steal(PyContext_Copy(snapshot));
 }
 
-void context_cache::give_back(py::ref context, PyObject* snapshot) noexcept {
+bool context_cache::give_back(py::ref& context, PyObject* snapshot) noexcept {
   if (Py_REFCNT(context.get()) != 1 || weakly_referenced(context.get()) ||
       map_of(context.get()) != map_of(snapshot)) {
-    return;
+    return false;
   }
   spare_ = std::move(context);
+  return true;
+}
+
+void context_cache::let_go(const py::ref& snapshot) noexcept {
+  constexpr Py_ssize_t ours = 2;  // snapshot_ and the holder's
+  if (shares(snapshot) && Py_REFCNT(snapshot.get()) == ours) forget();
 }
 
 void context_cache::forget() noexcept {

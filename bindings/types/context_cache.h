@@ -31,8 +31,15 @@ class context_cache {
   [[nodiscard]] py::ref snapshot() noexcept;
   // A context to enter, with a snapshot's variables. Null with an exception set: no memory.
   [[nodiscard]] py::ref enterable(PyObject* snapshot) noexcept;
-  // Takes a context from enterable() back after it was entered and left; keeps it if it still is as it was.
-  void give_back(py::ref context, PyObject* snapshot) noexcept;
+  // Takes a context from enterable() back after it was entered and left, if it still is as it was and nobody
+  // else has it. False: it is the caller's own from now on.
+  bool give_back(py::ref& context, PyObject* snapshot) noexcept;
+  // Is this the context that snapshot() gave last?
+  [[nodiscard]] bool shares(const py::ref& snapshot) const noexcept {
+    return snapshot && snapshot.get() == snapshot_.get();
+  }
+  // A holder gives its reference to a snapshot up next; the last one takes the variables along.
+  void let_go(const py::ref& snapshot) noexcept;
   // Lets go of the variables: nothing of a program's may live longer for having been cached.
   void forget() noexcept;
 

@@ -350,7 +350,7 @@ bool run_in_spare_context(state& types, PyObject* handle) {
   const py::ref result =
       py::ref::steal(call_in(context.get(), slot(handle, slots.callback), slot(handle, slots.args)));
   if (result) {
-    types.contexts.give_back(std::move(context), snapshot.get());
+    (void)types.contexts.give_back(context, snapshot.get());
     return true;
   }
   slot(handle, slots.context) = context.release();  // for those who are told of the handle now

@@ -10,6 +10,7 @@
 
 #include "bindings/py/ref.h"
 #include "bindings/types/handle.h"
+#include "bindings/types/transport_table.h"
 #include "runtime/base/fork_generation.h"
 #include "runtime/loop/event_loop.h"
 #include "runtime/loop/signals.h"
@@ -83,6 +84,7 @@ class core final : public loop::loop_client, public loop::signal_listener {
   [[nodiscard]] loop::event_loop& loop() noexcept { return loop_; }
   [[nodiscard]] io::poller& poller() noexcept { return loop_.poller(); }
   [[nodiscard]] loop::signal_source& signals() noexcept { return signals_; }
+  [[nodiscard]] transport_table& transports() noexcept { return transports_; }
 
   // Queues a handle of any kind; takes the reference over.
   void queue(PyObject* handle) { loop_.call_soon(handle); }
@@ -120,7 +122,8 @@ class core final : public loop::loop_client, public loop::signal_listener {
   // ends and run_forever() raises it; undispatched events stay for the next run.
   void end_turn_with_error() noexcept { loop_.poller().stop_dispatch(); }
 
-  // Drops every callback, timer, reader and writer, and closes the loop's descriptors. May be called twice.
+  // Drops every callback, timer, reader and writer, closes the loop's descriptors and lets go of its
+  // transports. May be called twice.
   void close();
   int traverse(visitproc visit_one, void* argument) const;
 
@@ -145,6 +148,7 @@ class core final : public loop::loop_client, public loop::signal_listener {
   loop::event_loop loop_;
   loop::signal_source signals_;
   std::vector<std::unique_ptr<descriptor_watch>> watches_;  // by descriptor
+  transport_table transports_;      // behind what a transport that goes takes itself off
   PyObject* handed_out_ = nullptr;  // owned by the queue or the heap; forgotten when it leaves them
   PyThreadState* released_ = nullptr;
   unsigned polls_with_gil_ = 0;
@@ -190,5 +194,6 @@ extern PyMethodDef
     schedule_methods[];  // loop_schedule.cpp: call_soon and its kin, create_future, create_task
 extern PyMethodDef descriptor_methods[];  // loop_descriptors.cpp: readers, writers, the signal descriptor
 extern PyMethodDef run_methods[];         // loop_run.cpp: run_forever, stop, states
+extern PyMethodDef transport_methods[];   // loop_transports.cpp: the transports by descriptor
 
 }  // namespace triga::loops

@@ -42,6 +42,7 @@ void core::close() {
     watches_[at]->writer.reset();
     watches_[at]->socket.reset();
   }
+  transports_.let_go_of_all();
 }
 
 int core::traverse(visitproc visit, void* arg) const {
@@ -50,6 +51,7 @@ int core::traverse(visitproc visit, void* arg) const {
     Py_VISIT(each->reader.get());
     Py_VISIT(each->writer.get());
   }
+  if (const int stop = transports_.traverse(visit, arg); stop != 0) return stop;
   return loop_.visit([&](const loop::foreign_callback& each) {
     if (each.context == nullptr) return handles::visit(types_.handles, object(each.target), visit, arg);
     for (void* held : {each.target, each.argument, each.context}) Py_VISIT(object(held));

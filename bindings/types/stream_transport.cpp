@@ -71,10 +71,11 @@ int state::traverse(visitproc visit, void* arg) const {
   Py_VISIT(type.get());
   Py_VISIT(buffered_protocol.get());
   Py_VISIT(transport_socket.get());
-  return 0;
+  return contexts.traverse(visit, arg);
 }
 
 void state::clear() {
+  contexts.forget();
   type.reset();
   buffered_protocol.reset();
   transport_socket.reset();
@@ -83,49 +84,63 @@ void state::clear() {
 // ---- the transport's life
 // ------------------------------------------------------------------------------------------
 
-transport::transport(PyObject* self, state& types) noexcept
-    : self_(self), types_(types), stream_(*this, release_bytes) {}
+transport::transport(state& types) noexcept : types_(types), stream_(*this, release_bytes) {}
 
 int transport::traverse(visitproc visit, void* arg) const {
+  const auto& [loop, sock, protocol, extra, server] = held();
   for (const py::ref* each :
-       {&loop, &sock, &protocol, &extra, &server, &empty_waiter, &context, &read_context_, &write_context_,
-        &keepers_, &closed_sock_, &high_water, &low_water}) {
+       {&loop, &sock, &protocol, &extra, &server, &context_, &read_context_, &write_context_}) {
     Py_VISIT(each->get());
+  }
+  for (const auto which : {&seldom_held::empty_waiter, &seldom_held::high_water, &seldom_held::low_water,
+                           &seldom_held::closed_sock}) {
+    Py_VISIT(find(which));
   }
   return 0;
 }
 
-// The order counts: the poller belongs to the loop, so the stream leaves it while the loop is still referred
-// to.
+// The order counts: the poller belongs to the loop, so the transport leaves it while the loop is still
+// referred to.
 void transport::clear() {
-  stream_.detach();
-  core_ = nullptr;
-  for (py::ref* each : {&sock, &protocol, &extra, &server, &empty_waiter, &context, &read_context_,
-                        &write_context_, &keepers_, &closed_sock_, &high_water, &low_water, &loop}) {
-    each->reset();
-  }
+  leave_loop();
+  drop_read_context();
+  const std::unique_ptr<seldom_held> dropped = std::move(seldom_);
+  auto& [loop, sock, protocol, extra, server] = held();
+  for (py::ref* each : {&sock, &protocol, &extra, &server, &context_, &write_context_, &loop}) each->reset();
 }
 
-bool transport::open(loops::core& core, PyObject* socket, PyObject* with_context, PyObject* kept_by) {
+bool transport::open(loops::core& core, PyObject* socket, PyObject* with_context) {
   const py::ref number = call_method(socket, types_.names.fileno);
   if (!number) return false;
   const int fd = PyObject_AsFileDescriptor(number.get());
   if (fd < 0) return false;
   core_ = &core;
-  loop = py::ref::borrow(core.self());
-  sock = py::ref::borrow(socket);
-  if (with_context != Py_None) context = py::ref::borrow(with_context);
-  keepers_ = py::ref::borrow(kept_by);
+  held().loop = py::ref::borrow(core.self());
+  held().sock = py::ref::borrow(socket);
+  if (with_context != Py_None) context_ = py::ref::borrow(with_context);
   stream_.attach(core.poller(), fd);
+  core.transports().put(fd, self());
   return note_peer();
 }
 
 void transport::settle_keeping() {
   const bool needed = stream_.is_registered() || posted_;
-  if (needed == kept_ || !keepers_) return;
+  if (needed == kept_ || core_ == nullptr) return;
   kept_ = needed;
-  const int done = needed ? PySet_Add(keepers_.get(), self_) : PySet_Discard(keepers_.get(), self_);
-  if (done < 0) PyErr_WriteUnraisable(self_);
+  if (needed) {
+    core_->transports().keep(stream_.fd(), self());
+  } else {
+    core_->transports().let_go(stream_.fd(), self());
+  }
+}
+
+void transport::leave_loop() noexcept {
+  stream_.detach();
+  loops::core* const core = std::exchange(core_, nullptr);
+  if (core == nullptr) return;
+  if (std::exchange(posted_, false)) core->loop().forget(*this);
+  kept_ = false;
+  core->transports().remove(stream_.fd(), self());
 }
 
 // ---- turns
@@ -144,7 +159,7 @@ template <class Step>
 void transport::in_context(const py::ref& which, Step step) {
   // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): step may replace it
   const py::ref entered = which;
-  const py::ref to_loop = loop;  // step may end the transport
+  const py::ref to_loop = held().loop;  // step may end the transport
   if (PyContext_Enter(entered.get()) == 0) {
     step();
     PyContext_Exit(entered.get());
@@ -152,11 +167,49 @@ void transport::in_context(const py::ref& which, Step step) {
   if (PyErr_Occurred() != nullptr) report_escaped(to_loop.get());
 }
 
+// Each reader has a context of its own, in which the variables that the protocol sets stay from one message
+// to the next. Nearly none sets any, and a Context is a fifth of what an idle connection takes. So readers
+// that started with the same variables share a snapshot that nobody enters, and run one after the other in a
+// spare context (context_cache). One that changed it, or whose context somebody else got hold of, keeps that.
+void transport::run_reader() {
+  if (shares_read_context_ && !types_.contexts.shares(read_context_)) {
+    // Readers with other variables have come since; no two kinds take turns with the spare.
+    py::ref own = py::ref::steal(PyContext_Copy(read_context_.get()));
+    if (!own) return report_escaped(held().loop.get());
+    drop_read_context();
+    read_context_ = std::move(own);
+  }
+  if (!shares_read_context_) return in_context(read_context_, [this] { read_once(); });
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the reader may replace it
+  const py::ref snapshot = read_context_;
+  py::ref entered = types_.contexts.enterable(snapshot.get());
+  if (!entered) return report_escaped(held().loop.get());
+  in_context(entered, [this] { read_once(); });
+  const bool still = shares_read_context_ && read_context_.get() == snapshot.get();
+  if (!types_.contexts.give_back(entered, snapshot.get()) && still) {
+    drop_read_context();
+    read_context_ = std::move(entered);
+  }
+  types_.contexts.let_go(snapshot);
+}
+
+bool transport::choose_read_context() {
+  drop_read_context();
+  if (!context_) read_context_ = types_.contexts.snapshot();
+  shares_read_context_ = static_cast<bool>(read_context_);
+  return shares_read_context_ || copy_context_into(read_context_);
+}
+
+void transport::drop_read_context() noexcept {
+  const py::ref dropped = std::move(read_context_);
+  if (std::exchange(shares_read_context_, false)) types_.contexts.let_go(dropped);
+}
+
 void transport::run() {
-  const py::ref alive = py::ref::borrow(self_);
+  const py::ref alive = py::ref::borrow(self());
   posted_ = false;
   const std::uint32_t events = std::exchange(pending_events_, 0);
-  if (stream_.should_read(events)) in_context(read_context_, [this] { read_once(); });
+  if (stream_.should_read(events)) run_reader();
   // With an exception set (KeyboardInterrupt) the turn is over; writability will be reported again.
   if (PyErr_Occurred() == nullptr && stream_.should_flush(events)) {
     in_context(write_context_, [this] { stream_.flush(); });
@@ -169,11 +222,11 @@ void transport::run() {
 void transport::report_escaped(PyObject* to_loop) {
   if (must_propagate()) return;
   const py::ref error = py::take_raised();
-  (void)call_method(self_, types_.names.report, to_loop, error.get());
+  (void)call_method(self(), types_.names.report, to_loop, error.get());
 }
 
 bool transport::copy_context_into(py::ref& which) {
-  which = context ? context : py::ref::steal(PyContext_CopyCurrent());
+  which = context_ ? context_ : py::ref::steal(PyContext_CopyCurrent());
   return static_cast<bool>(which);
 }
 
@@ -185,7 +238,8 @@ namespace {
 PyObject* transport_new(PyTypeObject* type, PyObject*, PyObject*) {
   PyObject* self = type->tp_alloc(type, 0);
   if (self == nullptr) return nullptr;
-  new (reinterpret_cast<transport_object*>(self)->native) transport(self, state_of(type).transports);
+  new (reinterpret_cast<transport_object*>(self)->held) held_references;
+  new (reinterpret_cast<char*>(self) + native_offset) transport(state_of(type).transports);
   return self;
 }
 
@@ -193,7 +247,6 @@ int transport_traverse(PyObject* self, visitproc visit, void* arg) {
   auto* object = reinterpret_cast<transport_object*>(self);
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(object->dict);
-  for (PyObject* each : object->base_slots) Py_VISIT(each);
   return native_of(self).traverse(visit, arg);
 }
 
@@ -201,7 +254,6 @@ int transport_clear(PyObject* self) {
   auto* object = reinterpret_cast<transport_object*>(self);
   native_of(self).clear();
   Py_CLEAR(object->dict);
-  for (PyObject*& each : object->base_slots) Py_CLEAR(each);
   return 0;
 }
 
@@ -209,9 +261,11 @@ void transport_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   if (PyObject_CallFinalizerFromDealloc(self) < 0) return;  // somebody holds it again
   PyObject_GC_UnTrack(self);
+  native_of(self).leave_loop();  // before a callback of a weak reference asks the loop for it
   if (reinterpret_cast<transport_object*>(self)->weak_references != nullptr) PyObject_ClearWeakRefs(self);
   transport_clear(self);
   native_of(self).~transport();
+  held_by(self).~held_references();
   type->tp_free(self);
   Py_DECREF(type);  // an instance of a heap type owns a reference to it
 }
@@ -236,7 +290,7 @@ PyType_Slot transport_slots[] = {
 
 PyType_Spec transport_spec = {
     .name = "asyncio.selector_events._SelectorSocketTransport",
-    .basicsize = sizeof(transport_object),
+    .basicsize = static_cast<int>(native_offset + sizeof(transport)),
     .itemsize = 0,
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = transport_slots,
@@ -254,6 +308,7 @@ PyObject* make_type(PyObject* core, PyObject* base, PyObject* buffered_protocol,
   if (!bases || !types.names.intern()) py::throw_raised();
   types.type = py::ref::steal(PyType_FromModuleAndSpec(core, &transport_spec, bases.get()));
   if (!types.type) py::throw_raised();
+  types.contexts.probe();
   types.buffered_protocol = py::ref::borrow(buffered_protocol);
   types.transport_socket = py::ref::borrow(transport_socket);
   types.empty_bytes = py::ref::steal(PyBytes_FromStringAndSize(nullptr, 0));

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "bindings/py/ref.h"
+#include "bindings/types/context_cache.h"
 #include "bindings/types/loop.h"
 #include "runtime/loop/event_loop.h"
 #include "runtime/net/address.h"
@@ -38,6 +39,13 @@ struct method_names {
   bool intern();
 };
 
+// A read that is under way: from receive_into() to what the protocol is told. No other transport of the
+// interpreter reads meanwhile, as the GIL is held and no Python code runs.
+struct read_in_progress {
+  py::ref exact;     // the bytes object that a large read goes straight into
+  Py_buffer view{};  // the buffered protocol's memory
+};
+
 struct state {
   py::ref type;
   py::ref buffered_protocol;  // asyncio.BufferedProtocol
@@ -47,6 +55,9 @@ struct state {
   // Where every transport of this interpreter receives small reads: the GIL is held from the recv(2) to the
   // copy.
   std::unique_ptr<std::byte[]> read_memory;
+  read_in_progress reading;
+  // What the readers run in that have changed no context variable: see transport::run_reader().
+  handles::context_cache contexts;
 
   int traverse(visitproc visit, void* arg) const;
   void clear();
@@ -71,14 +82,39 @@ class short_address {
   std::uint8_t size_ = 0;
 };
 
+class transport;
+
+// What every transport refers to. It lies where asyncio's five slots are (_extra, _loop and three of flow
+// control), which nobody sees: properties of the same names on the native type are found instead.
+struct held_references {
+  py::ref loop, sock, protocol, extra, server;  // extra: what was given, until describe()
+};
+
+struct transport_object {
+  PyObject_HEAD alignas(held_references) std::byte held[sizeof(held_references)];
+  PyObject* dict;
+  PyObject* weak_references;
+  // The transport follows.
+};
+
+// What few transports have, and an idle one does not.
+struct seldom_held {
+  py::ref empty_waiter;
+  py::ref high_water, low_water;  // as they were set; null: the defaults
+  py::ref closed_sock;            // what was the socket
+  short_address own;              // of the closed socket
+};
+
 // The C++ half of one transport: what its stream tells goes to the protocol, in the contexts and with the
 // errors that asyncio's transport would give. Everything is used under the GIL, on the loop's thread.
 //
 // What keeps a transport alive, as asyncio's selector does for a registered reader: while it is watched, or
-// posted to the loop's ready queue, it is an element of `keepers`, a set that belongs to the loop.
+// posted to the loop's ready queue, the loop's transport_table holds it.
+//
+// Programs have tens of thousands of idle ones, so every field here is counted.
 class transport final : public net::stream_sink, public loop::ready_task {
  public:
-  transport(PyObject* self, state& types) noexcept;
+  explicit transport(state& types) noexcept;
   transport(const transport&) = delete;
   transport& operator=(const transport&) = delete;
   transport(transport&&) = delete;
@@ -87,12 +123,17 @@ class transport final : public net::stream_sink, public loop::ready_task {
 
   int traverse(visitproc visit, void* arg) const;
   void clear();
+  // For good; the loop lets go of it.
+  void leave_loop() noexcept;
 
   // The transport's own methods, named as asyncio's. False or null: an exception is set.
-  bool open(loops::core& core, PyObject* sock, PyObject* with_context, PyObject* kept_by);
+  bool open(loops::core& core, PyObject* sock, PyObject* with_context);
   // Makes `extra` complete, once. False: an exception is set.
   bool describe();
   [[nodiscard]] bool knows_peer() const noexcept { return peer_known_; }
+  [[nodiscard]] bool is_on(const loops::core& core, int fd) const noexcept {
+    return core_ == &core && stream_.fd() == fd;
+  }
   bool set_protocol(PyObject* protocol);
   bool start_reading();
   bool pause_reading();
@@ -105,7 +146,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool call_connection_lost(PyObject* reason);
   void check_high_water() { stream_.check_high_water(); }
   void check_low_water() { stream_.check_low_water(); }
-  bool set_water_mark(py::ref transport::* mark, PyObject* value);
+  bool set_water_mark(py::ref seldom_held::* mark, PyObject* value);
   void read_once();
 
   [[nodiscard]] const net::stream& stream() const noexcept { return stream_; }
@@ -130,9 +171,18 @@ class transport final : public net::stream_sink, public loop::ready_task {
   void half_close_failed(int error) override;
   void closed() override;
 
-  py::ref loop, sock, protocol, extra, server, empty_waiter;  // extra: what was given, until describe()
-  py::ref context;                                            // given at construction (3.15), else null
-  py::ref high_water, low_water;                              // as they were set; null: the defaults
+  [[nodiscard]] PyObject* self() noexcept;
+  [[nodiscard]] held_references& held() noexcept;
+  [[nodiscard]] const held_references& held() const noexcept;
+  [[nodiscard]] PyObject* context() const noexcept { return context_.get(); }
+  // What of the seldom held things there is; for a change they are made.
+  [[nodiscard]] PyObject* find(py::ref seldom_held::* which) const noexcept {
+    return seldom_ ? ((*seldom_).*which).get() : nullptr;
+  }
+  [[nodiscard]] seldom_held& seldom() {
+    if (!seldom_) seldom_ = std::make_unique<seldom_held>();
+    return *seldom_;
+  }
 
  private:
   bool note_peer();
@@ -158,21 +208,23 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool copy_context_into(py::ref& which);
   template <class Step>
   void in_context(const py::ref& which, Step step);
+  void run_reader();
+  bool choose_read_context();
+  void drop_read_context() noexcept;
   void settle_keeping();
+  [[nodiscard]] py::ref closed_sock() const { return py::ref::borrow(find(&seldom_held::closed_sock)); }
 
-  PyObject* self_;  // the transport object, which owns this
   state& types_;
-  loops::core* core_ = nullptr;  // of `loop`
+  loops::core* core_ = nullptr;  // of the loop, until the transport has left it
   net::stream stream_;
-  py::ref read_context_, write_context_;
-  py::ref keepers_;
-  py::ref closed_sock_;  // what was `sock`
-  py::ref exact_;        // the bytes object that a large read goes straight into
-  Py_buffer view_{};     // the buffered protocol's memory, during a read
-  std::size_t last_read_ = 0;
+  py::ref context_;                       // given at construction (3.15), else null
+  py::ref read_context_, write_context_;  // the first may be a snapshot that others share
+  std::unique_ptr<seldom_held> seldom_;
   std::uint32_t pending_events_ = 0;
   unsigned lost_writes_ = 0;  // asyncio's _conn_lost: 1 at the end, and one more for each write after it
-  short_address peer_, own_;
+  short_address peer_;
+  bool shares_read_context_ = false;
+  bool last_read_was_large_ = false;
   bool peer_known_ = false;
   bool described_ = false;
   bool buffered_ = false;
@@ -182,17 +234,25 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool kept_ = false;
 };
 
-// What every instance has in the slots of asyncio's classes (_extra, _loop and three of flow control) stays
-// empty: properties of the same names on the native type are seen instead.
-struct transport_object {
-  PyObject_HEAD PyObject* base_slots[5];
-  PyObject* dict;
-  PyObject* weak_references;
-  alignas(transport) std::byte native[sizeof(transport)];
-};
+inline constexpr std::size_t native_offset =
+    (sizeof(transport_object) + alignof(transport) - 1) / alignof(transport) * alignof(transport);
 
 [[nodiscard]] inline transport& native_of(PyObject* self) noexcept {
-  return *std::launder(reinterpret_cast<transport*>(reinterpret_cast<transport_object*>(self)->native));
+  return *std::launder(reinterpret_cast<transport*>(reinterpret_cast<char*>(self) + native_offset));
+}
+
+[[nodiscard]] inline held_references& held_by(PyObject* self) noexcept {
+  return *std::launder(reinterpret_cast<held_references*>(reinterpret_cast<transport_object*>(self)->held));
+}
+
+inline PyObject* transport::self() noexcept {
+  return reinterpret_cast<PyObject*>(reinterpret_cast<char*>(this) - native_offset);
+}
+
+inline held_references& transport::held() noexcept { return held_by(self()); }
+
+inline const held_references& transport::held() const noexcept {
+  return const_cast<transport*>(this)->held();
 }
 
 // Calls a method by its interned name; no object stands for None, which has no such method (a transport's

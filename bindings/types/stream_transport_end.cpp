@@ -24,14 +24,14 @@ bool transport::force_close(PyObject* reason) {
 // By way of the object's attribute and the loop's call_soon(), so that debug mode and exception reports see
 // asyncio's names.
 bool transport::schedule_connection_lost(PyObject* reason) {
-  const py::ref callback = py::ref::steal(PyObject_GetAttr(self_, types_.names.call_connection_lost.get()));
+  const py::ref callback = py::ref::steal(PyObject_GetAttr(self(), types_.names.call_connection_lost.get()));
   if (!callback) return false;
-  if (!context)
-    return static_cast<bool>(call_method(loop.get(), types_.names.call_soon, callback.get(), reason));
+  if (!context_)
+    return static_cast<bool>(call_method(held().loop.get(), types_.names.call_soon, callback.get(), reason));
   const py::ref name = py::ref::steal(PyUnicode_InternFromString("context"));
   const py::ref names = name ? py::ref::steal(PyTuple_Pack(1, name.get())) : py::ref();
   if (!names) return false;
-  PyObject* arguments[] = {loop.get(), callback.get(), reason, context.get()};
+  PyObject* arguments[] = {held().loop.get(), callback.get(), reason, context_.get()};
   return static_cast<bool>(
       py::ref::steal(PyObject_VectorcallMethod(types_.names.call_soon.get(), arguments, 3, names.get())));
 }
@@ -45,22 +45,20 @@ void transport::closed() {
 }
 
 bool transport::call_connection_lost(PyObject* reason) {
-  const py::ref alive = py::ref::borrow(self_);
-  if (protocol_connected_) (void)call_method(protocol.get(), types_.names.connection_lost, reason);
+  const py::ref alive = py::ref::borrow(self());
+  if (protocol_connected_) (void)call_method(held().protocol.get(), types_.names.connection_lost, reason);
   // What the protocol raised comes first; the rest is asyncio's finally block.
   py::ref raised = py::take_raised();
   const bool named = note_own_name();
   py::ref unnamed = named ? py::ref() : py::take_raised();
-  stream_.detach();
-  core_ = nullptr;
-  settle_keeping();
-  if (sock) (void)call_method(sock.get(), types_.names.close);
+  leave_loop();
+  if (held().sock) (void)call_method(held().sock.get(), types_.names.close);
   py::ref first = py::take_raised();
-  if (!described_) closed_sock_ = sock;
-  sock.reset();
-  protocol.reset();
-  loop.reset();
-  (void)call_method(self_, types_.names.release);
+  if (!described_) seldom().closed_sock = held().sock;
+  held().sock.reset();
+  held().protocol.reset();
+  held().loop.reset();
+  (void)call_method(self(), types_.names.release);
   for (py::ref* each : {&unnamed, &first, &raised}) {
     if (*each) py::raise_again(std::move(*each));
   }
@@ -73,22 +71,22 @@ void transport::fatal(const char* message) {
   if (must_propagate()) return;
   const py::ref error = py::take_raised();
   const py::ref text = py::ref::steal(PyUnicode_FromString(message));
-  if (text) (void)call_method(self_, types_.names.fatal_error, error.get(), text.get());
+  if (text) (void)call_method(self(), types_.names.fatal_error, error.get(), text.get());
 }
 
 void transport::flow_control_failed(const char* message) {
   if (must_propagate()) return;
   const py::ref error = py::take_raised();
   const py::ref text = py::ref::steal(PyUnicode_FromString(message));
-  PyObject* to_loop = loop ? loop.get() : Py_None;
-  if (text) (void)call_method(self_, types_.names.report, to_loop, error.get(), text.get());
+  PyObject* to_loop = held().loop ? held().loop.get() : Py_None;
+  if (text) (void)call_method(self(), types_.names.report, to_loop, error.get(), text.get());
 }
 
 void transport::log_debug(const char* message) {
-  const py::ref debug = call_method(loop.get(), types_.names.get_debug);
+  const py::ref debug = call_method(held().loop.get(), types_.names.get_debug);
   if (!debug || PyObject_IsTrue(debug.get()) != 1) return;
   const py::ref text = py::ref::steal(PyUnicode_FromString(message));
-  if (text) (void)call_method(self_, types_.names.debug, text.get());
+  if (text) (void)call_method(self(), types_.names.debug, text.get());
 }
 
 }  // namespace triga::transports

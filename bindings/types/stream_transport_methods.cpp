@@ -8,18 +8,18 @@ namespace {
 
 PyObject* none_if(bool good) { return good ? Py_NewRef(Py_None) : nullptr; }
 
-// _open(loop, sock, extra, server, context, keepers): the native part of __init__().
+// _open(loop, sock, extra, server, context): the native part of __init__().
 PyObject* transport_open(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  if (count != 6) {
-    PyErr_SetString(PyExc_TypeError, "_open() takes 6 arguments");
+  if (count != 5) {
+    PyErr_SetString(PyExc_TypeError, "_open() takes 5 arguments");
     return nullptr;
   }
   transport& native = native_of(self);
   loops::core* core = loops::core_or_error(state_of(Py_TYPE(self)).loop, args[0]);
   if (core == nullptr) return nullptr;
-  if (args[2] != Py_None) native.extra = py::ref::borrow(args[2]);
-  if (!native.open(*core, args[1], args[4], args[5])) return nullptr;
-  if (args[3] != Py_None) native.server = py::ref::borrow(args[3]);
+  if (args[2] != Py_None) native.held().extra = py::ref::borrow(args[2]);
+  if (!native.open(*core, args[1], args[4])) return nullptr;
+  if (args[3] != Py_None) native.held().server = py::ref::borrow(args[3]);
   Py_RETURN_NONE;
 }
 
@@ -46,7 +46,7 @@ PyObject* transport_add_reader(PyObject* self, PyObject* const*, Py_ssize_t) {
 }
 
 PyObject* transport_get_protocol(PyObject* self, PyObject*) {
-  PyObject* protocol = native_of(self).protocol.get();
+  PyObject* protocol = native_of(self).held().protocol.get();
   return Py_NewRef(protocol != nullptr ? protocol : Py_None);
 }
 
@@ -91,7 +91,7 @@ PyObject* transport_get_extra_info(PyObject* self, PyObject* const* args, Py_ssi
     return nullptr;
   }
   if (!native_of(self).describe()) return nullptr;
-  const py::ref& extra = native_of(self).extra;
+  const py::ref& extra = native_of(self).held().extra;
   PyObject* value = extra ? PyDict_GetItemWithError(extra.get(), values[0]) : nullptr;
   if (value == nullptr && PyErr_Occurred() != nullptr) return nullptr;
   return Py_NewRef(value != nullptr ? value : values[1]);
@@ -100,33 +100,53 @@ PyObject* transport_get_extra_info(PyObject* self, PyObject* const* args, Py_ssi
 // ---- properties: asyncio's attributes of the same names
 // --------------------------------------------------------------
 
-using object_member = py::ref transport::*;
+using object_member = py::ref held_references::*;
+using seldom_member = py::ref seldom_held::*;
 
 // The members in the order of the closures below.
-constexpr object_member object_members[] = {
-    &transport::loop,    &transport::sock,       &transport::protocol,
-    &transport::extra,   &transport::server,     &transport::empty_waiter,
-    &transport::context, &transport::high_water, &transport::low_water};
+constexpr object_member object_members[] = {&held_references::loop, &held_references::sock,
+                                            &held_references::protocol, &held_references::extra,
+                                            &held_references::server};
+constexpr seldom_member seldom_members[] = {&seldom_held::empty_waiter, &seldom_held::high_water,
+                                            &seldom_held::low_water};
 
 object_member member_of(void* closure) { return object_members[reinterpret_cast<std::uintptr_t>(closure)]; }
 
+seldom_member seldom_of(void* closure) { return seldom_members[reinterpret_cast<std::uintptr_t>(closure)]; }
+
 void* closure_of(std::uintptr_t index) noexcept { return reinterpret_cast<void*>(index); }
 
+PyObject* or_none(PyObject* object) noexcept { return Py_NewRef(object != nullptr ? object : Py_None); }
+
+py::ref unless_none(PyObject* value) noexcept {
+  return value != Py_None ? py::ref::borrow(value) : py::ref();
+}
+
 PyObject* get_object(PyObject* self, void* closure) {
-  PyObject* object = (native_of(self).*member_of(closure)).get();
-  return Py_NewRef(object != nullptr ? object : Py_None);
+  return or_none((native_of(self).held().*member_of(closure)).get());
 }
 
 int set_object(PyObject* self, PyObject* value, void* closure) {
-  native_of(self).*member_of(closure) = value != Py_None ? py::ref::borrow(value) : py::ref();
+  native_of(self).held().*member_of(closure) = unless_none(value);
   return 0;
 }
 
+PyObject* get_empty_waiter(PyObject* self, void* closure) {
+  return or_none(native_of(self).find(seldom_of(closure)));
+}
+
+int set_empty_waiter(PyObject* self, PyObject* value, void* closure) {
+  native_of(self).seldom().*seldom_of(closure) = unless_none(value);
+  return 0;
+}
+
+PyObject* get_context(PyObject* self, void*) { return or_none(native_of(self).context()); }
+
 PyObject* get_water_mark(PyObject* self, void* closure) {
-  const object_member mark = member_of(closure);
-  if (PyObject* object = (native_of(self).*mark).get()) return Py_NewRef(object);
+  const seldom_member mark = seldom_of(closure);
+  if (PyObject* object = native_of(self).find(mark)) return Py_NewRef(object);
   constexpr std::size_t high = net::stream::default_high_water;
-  return PyLong_FromSize_t(mark == &transport::high_water ? high : high / 4);
+  return PyLong_FromSize_t(mark == &seldom_held::high_water ? high : high / 4);
 }
 
 int set_water_mark(PyObject* self, PyObject* value, void* closure) {
@@ -134,7 +154,7 @@ int set_water_mark(PyObject* self, PyObject* value, void* closure) {
     PyErr_SetString(PyExc_AttributeError, "a water mark cannot be deleted");
     return -1;
   }
-  return native_of(self).set_water_mark(member_of(closure), value) ? 0 : -1;
+  return native_of(self).set_water_mark(seldom_of(closure), value) ? 0 : -1;
 }
 
 template <bool (transport::*Question)() const noexcept>
@@ -205,10 +225,10 @@ PyGetSetDef transport_properties[] = {
     {"_extra", get_extra, set_object, nullptr, closure_of(3)},
     {"_knows_peer", answer<&transport::knows_peer>, nullptr, nullptr, nullptr},
     {"_server", get_object, set_object, nullptr, closure_of(4)},
-    {"_empty_waiter", get_object, set_object, nullptr, closure_of(5)},
-    {"_context", get_object, nullptr, nullptr, closure_of(6)},
-    {"_high_water", get_water_mark, set_water_mark, nullptr, closure_of(7)},
-    {"_low_water", get_water_mark, set_water_mark, nullptr, closure_of(8)},
+    {"_empty_waiter", get_empty_waiter, set_empty_waiter, nullptr, closure_of(0)},
+    {"_context", get_context, nullptr, nullptr, nullptr},
+    {"_high_water", get_water_mark, set_water_mark, nullptr, closure_of(1)},
+    {"_low_water", get_water_mark, set_water_mark, nullptr, closure_of(2)},
     {"_sock_fd", get_fd, nullptr, nullptr, nullptr},
     {"_paused", answer<&transport::is_paused>, nullptr, nullptr, nullptr},
     {"_protocol_connected", answer<&transport::is_protocol_connected>, nullptr, nullptr, nullptr},

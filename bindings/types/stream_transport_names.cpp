@@ -57,33 +57,33 @@ bool transport::note_own_name() {
   net::address address;
   sockaddr* where = address.to_fill();
   if (::getsockname(stream_.fd(), where, address.size_to_fill()) != 0) return true;
-  return own_.take(address) || describe();
+  return seldom().own.take(address) || describe();
 }
 
 bool transport::describe() {
   if (described_) return true;
-  const py::ref known = extra ? extra : py::ref::steal(PyDict_New());
-  const py::ref& of = sock ? sock : closed_sock_;
+  const py::ref known = held().extra ? held().extra : py::ref::steal(PyDict_New());
+  const py::ref of = held().sock ? held().sock : closed_sock();
   if (!known || !of) return static_cast<bool>(known);
   const py::ref socket = py::ref::steal(PyObject_CallOneArg(types_.transport_socket.get(), of.get()));
   if (!set(known.get(), types_.names.socket, socket)) return false;
   if (!set(known.get(), types_.names.sockname, own_name())) return false;
   const int has_peer = PyDict_Contains(known.get(), types_.names.peername.get());
   if (has_peer < 0 || (has_peer == 0 && !set(known.get(), types_.names.peername, peer_name()))) return false;
-  extra = known;
+  held().extra = known;
   described_ = true;
   return true;
 }
 
 py::ref transport::own_name() {
-  if (!own_.empty()) return sockets::to_python(own_.get());
-  if (!sock) return py::ref::borrow(Py_None);
+  if (seldom_ && !seldom_->own.empty()) return sockets::to_python(seldom_->own.get());
+  if (!held().sock) return py::ref::borrow(Py_None);
   return name_by(types_.names.getsockname, ::getsockname);
 }
 
 py::ref transport::peer_name() {
   if (!peer_.empty()) return sockets::to_python(peer_.get());
-  if (!peer_known_ || !sock) return py::ref::borrow(Py_None);
+  if (!peer_known_ || !held().sock) return py::ref::borrow(Py_None);
   return name_by(types_.names.getpeername, ::getpeername);
 }
 
@@ -93,7 +93,7 @@ py::ref transport::name_by(const py::ref& method, int (*ask)(int, sockaddr*, soc
   sockaddr* where = address.to_fill();
   const bool known = ask(stream_.fd(), where, address.size_to_fill()) == 0;
   if (!known || sockets::knows_family(address.family())) return or_none(address, known);
-  py::ref name = call_method(sock.get(), method);
+  py::ref name = call_method(held().sock.get(), method);
   if (name || PyErr_ExceptionMatches(PyExc_OSError) == 0) return name;
   PyErr_Clear();
   return py::ref::borrow(Py_None);

@@ -25,7 +25,7 @@ void transport::read_once() {
 
 std::span<std::byte> transport::receive_into() {
   if (buffered_) return protocol_memory();
-  if (last_read_ >= large_read) {
+  if (last_read_was_large_) {
     if (const std::span<std::byte> memory = exact_memory(); !memory.empty()) return memory;
   }
   return {types_.read_memory.get(), most_per_read};
@@ -35,54 +35,55 @@ std::span<std::byte> transport::receive_into() {
 std::span<std::byte> transport::exact_memory() {
   const std::size_t size = std::min(stream_.readable_bytes(), most_per_read);
   if (size < large_read) return {};
-  exact_ = py::ref::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
-  if (!exact_) {
+  types_.reading.exact = py::ref::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
+  if (!types_.reading.exact) {
     PyErr_Clear();  // the shared memory will do
     return {};
   }
-  return {reinterpret_cast<std::byte*>(PyBytes_AS_STRING(exact_.get())), size};
+  return {reinterpret_cast<std::byte*>(PyBytes_AS_STRING(types_.reading.exact.get())), size};
 }
 
 std::span<std::byte> transport::protocol_memory() {
   static constexpr const char* call_failed = "Fatal error: protocol.get_buffer() call failed.";
   const py::ref any_size = py::ref::steal(PyLong_FromLong(-1));
   const py::ref buffer =
-      any_size ? call_method(protocol.get(), types_.names.get_buffer, any_size.get()) : py::ref();
+      any_size ? call_method(held().protocol.get(), types_.names.get_buffer, any_size.get()) : py::ref();
   const Py_ssize_t length = buffer ? PyObject_Size(buffer.get()) : -1;
   if (length == 0) PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
   if (length <= 0) {
     fatal(call_failed);
     return {};
   }
-  if (PyObject_GetBuffer(buffer.get(), &view_, PyBUF_WRITABLE) < 0) {
+  if (PyObject_GetBuffer(buffer.get(), &types_.reading.view, PyBUF_WRITABLE) < 0) {
     fatal("Fatal read error on socket transport");
     return {};
   }
-  return {static_cast<std::byte*>(view_.buf), static_cast<std::size_t>(view_.len)};
+  return {static_cast<std::byte*>(types_.reading.view.buf),
+          static_cast<std::size_t>(types_.reading.view.len)};
 }
 
 void transport::release_read_memory() {
-  if (view_.obj != nullptr) PyBuffer_Release(&view_);
-  exact_.reset();
+  if (types_.reading.view.obj != nullptr) PyBuffer_Release(&types_.reading.view);
+  types_.reading.exact.reset();
 }
 
 py::ref transport::received_bytes(std::size_t count) {
   const auto size = static_cast<Py_ssize_t>(count);
-  if (!exact_) {
+  if (!types_.reading.exact) {
     return py::ref::steal(
         PyBytes_FromStringAndSize(reinterpret_cast<const char*>(types_.read_memory.get()), size));
   }
-  PyObject* data = exact_.release();
+  PyObject* data = types_.reading.exact.release();
   if (PyBytes_GET_SIZE(data) != size) _PyBytes_Resize(&data, size);
   return py::ref::steal(data);
 }
 
 void transport::received(std::size_t count) {
-  last_read_ = count;
-  if (view_.obj != nullptr) {
-    PyBuffer_Release(&view_);
+  last_read_was_large_ = count >= large_read;
+  if (types_.reading.view.obj != nullptr) {
+    PyBuffer_Release(&types_.reading.view);
     const py::ref size = py::ref::steal(PyLong_FromSize_t(count));
-    if (!size || !call_method(protocol.get(), types_.names.buffer_updated, size.get())) {
+    if (!size || !call_method(held().protocol.get(), types_.names.buffer_updated, size.get())) {
       fatal("Fatal error: protocol.buffer_updated() call failed.");
     }
     return;
@@ -90,7 +91,7 @@ void transport::received(std::size_t count) {
   const py::ref data = received_bytes(count);
   if (!data) {
     fatal("Fatal read error on socket transport");
-  } else if (!call_method(protocol.get(), types_.names.data_received, data.get())) {
+  } else if (!call_method(held().protocol.get(), types_.names.data_received, data.get())) {
     fatal("Fatal error: protocol.data_received() call failed.");
   }
 }
@@ -98,7 +99,7 @@ void transport::received(std::size_t count) {
 void transport::received_eof() {
   release_read_memory();
   log_debug("%r received EOF");
-  const py::ref keep_open = call_method(protocol.get(), types_.names.eof_received);
+  const py::ref keep_open = call_method(held().protocol.get(), types_.names.eof_received);
   if (!keep_open) {
     fatal("Fatal error: protocol.eof_received() call failed.");
     return;
@@ -121,7 +122,7 @@ void transport::read_failed(int error) {
 
 bool transport::start_reading() {
   if (stream_.is_closing() || paused_) return true;
-  if (!copy_context_into(read_context_)) return false;
+  if (!choose_read_context()) return false;
   if (const int error = stream_.start_reading(); error != 0) {
     errno = error;
     PyErr_SetFromErrno(PyExc_OSError);
@@ -152,7 +153,7 @@ bool transport::set_protocol(PyObject* new_protocol) {
   const int buffered = PyObject_IsInstance(new_protocol, types_.buffered_protocol.get());
   if (buffered < 0) return false;
   buffered_ = buffered == 1;
-  protocol = py::ref::borrow(new_protocol);
+  held().protocol = py::ref::borrow(new_protocol);
   protocol_connected_ = true;
   return true;
 }

@@ -57,7 +57,9 @@ class [[nodiscard]] exported {
 bool transport::may_write(const char* after_eof, const char* during_sendfile) {
   // In a forked child the parent's peer would be sent what the child meant for nobody, or half of it.
   if (core_ != nullptr && !loops::check_process(core_->self())) return false;
-  const char* refusal = stream_.writing_shut_down() ? after_eof : empty_waiter ? during_sendfile : nullptr;
+  const char* refusal = stream_.writing_shut_down()                   ? after_eof
+                        : find(&seldom_held::empty_waiter) != nullptr ? during_sendfile
+                                                                      : nullptr;
   if (refusal == nullptr) return true;
   PyErr_SetString(PyExc_RuntimeError, refusal);
   return false;
@@ -66,7 +68,7 @@ bool transport::may_write(const char* after_eof, const char* during_sendfile) {
 bool transport::note_lost_write() {
   const bool warn = lost_writes_ >= lost_writes_before_a_warning;
   ++lost_writes_;
-  return !warn || call_method(self_, types_.names.warn_of_lost_writes);
+  return !warn || call_method(self(), types_.names.warn_of_lost_writes);
 }
 
 bool transport::write(PyObject* data) {
@@ -157,7 +159,7 @@ bool transport::writelines(PyObject* pieces) {
     if (!queue_piece(piece.get())) return false;
   }
   if (PyErr_Occurred() != nullptr) return false;
-  const py::ref alive = py::ref::borrow(self_);
+  const py::ref alive = py::ref::borrow(self());
   stream_.flush();
   settle_keeping();
   return PyErr_Occurred() == nullptr && watch_writable();
@@ -173,13 +175,13 @@ bool transport::write_eof() {
 }
 
 void transport::pause_writing() {
-  if (!call_method(protocol.get(), types_.names.pause_writing)) {
+  if (!call_method(held().protocol.get(), types_.names.pause_writing)) {
     flow_control_failed("protocol.pause_writing() failed");
   }
 }
 
 void transport::resume_writing() {
-  if (!call_method(protocol.get(), types_.names.resume_writing)) {
+  if (!call_method(held().protocol.get(), types_.names.resume_writing)) {
     flow_control_failed("protocol.resume_writing() failed");
   }
 }
@@ -189,17 +191,19 @@ void transport::write_failed(int error) {
   const py::ref raised = py::take_raised();
   py::raise_again(raised);
   fatal("Fatal write error on socket transport");
-  if (empty_waiter && PyErr_Occurred() == nullptr) {
-    (void)call_method(empty_waiter.get(), types_.names.set_exception, raised.get());
+  PyObject* const waiter = find(&seldom_held::empty_waiter);
+  if (waiter != nullptr && PyErr_Occurred() == nullptr) {
+    (void)call_method(waiter, types_.names.set_exception, raised.get());
   }
 }
 
 // The stream calls these one after another, and a protocol called before may have raised what must propagate:
 // it is put aside, so that the transport still ends as it should.
 void transport::drained() {
-  if (!empty_waiter) return;
+  PyObject* const waiter = find(&seldom_held::empty_waiter);
+  if (waiter == nullptr) return;
   py::ref before = py::take_raised();
-  (void)call_method(empty_waiter.get(), types_.names.set_result, Py_None);
+  (void)call_method(waiter, types_.names.set_result, Py_None);
   if (before) py::raise_again(std::move(before));
 }
 
@@ -207,8 +211,8 @@ void transport::half_close_failed(int error) {
   if (PyErr_Occurred() == nullptr) set_os_error(error);
 }
 
-bool transport::set_water_mark(py::ref transport::* mark, PyObject* value) {
-  this->*mark = py::ref::borrow(value);
+bool transport::set_water_mark(py::ref seldom_held::* mark, PyObject* value) {
+  seldom().*mark = py::ref::borrow(value);
   const auto bytes = [](const py::ref& limit, std::size_t otherwise) {
     if (!limit) return otherwise;
     const py::ref whole = py::ref::steal(PyNumber_Long(limit.get()));
@@ -217,7 +221,7 @@ bool transport::set_water_mark(py::ref transport::* mark, PyObject* value) {
     return size;
   };
   constexpr std::size_t high = net::stream::default_high_water;
-  stream_.set_water_marks(bytes(high_water, high), bytes(low_water, high / 4));
+  stream_.set_water_marks(bytes(seldom().high_water, high), bytes(seldom().low_water, high / 4));
   return true;
 }
 

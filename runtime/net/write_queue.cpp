@@ -2,6 +2,7 @@
 #include "runtime/net/write_queue.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace triga::net {
 namespace {
@@ -16,14 +17,17 @@ void write_queue::push(const void* data, std::size_t size, void* owner) {
     release_(owner);
     return;
   }
-  pieces_.push_back({static_cast<const std::byte*>(data), size, owner});
+  if (!contents_) contents_ = std::make_unique<contents>();
+  contents_->pieces.push_back({static_cast<const std::byte*>(data), size, owner});
   bytes_ += size;
 }
 
 std::span<iovec> write_queue::gather(std::span<iovec> into) const noexcept {
-  const std::size_t count = std::min(into.size(), pieces_.size() - first_);
+  if (!contents_) return into.first(0);
+  const auto& [pieces, first] = *contents_;
+  const std::size_t count = std::min(into.size(), pieces.size() - first);
   for (std::size_t i = 0; i < count; ++i) {
-    const piece& each = pieces_[first_ + i];
+    const piece& each = pieces[first + i];
     // iovec is not const-correct; the kernel only reads here.
     into[i] = {const_cast<std::byte*>(each.data), each.size};
   }
@@ -31,9 +35,11 @@ std::span<iovec> write_queue::gather(std::span<iovec> into) const noexcept {
 }
 
 void write_queue::consume(std::size_t count) noexcept {
+  if (count == 0) return;
   bytes_ -= count;
+  auto& [pieces, first] = *contents_;
   while (count > 0) {
-    piece& front = pieces_[first_];
+    piece& front = pieces[first];
     if (count < front.size) {
       front.data += count;
       front.size -= count;
@@ -41,28 +47,29 @@ void write_queue::consume(std::size_t count) noexcept {
     }
     count -= front.size;
     release_(front.owner);
-    ++first_;
+    ++first;
   }
   forget_sent_pieces();
 }
 
 // Amortized constant: the tail is moved only when at least as many pieces before it are gone.
 void write_queue::forget_sent_pieces() noexcept {
-  if (first_ == pieces_.size()) {
-    first_ = 0;
-    pieces_.clear();
-    if (pieces_.capacity() > pieces_kept) std::vector<piece>().swap(pieces_);
-  } else if (first_ >= pieces_kept && first_ >= pieces_.size() - first_) {
-    pieces_.erase(pieces_.begin(), pieces_.begin() + static_cast<std::ptrdiff_t>(first_));
-    first_ = 0;
+  auto& [pieces, first] = *contents_;
+  if (first == pieces.size()) {
+    first = 0;
+    pieces.clear();
+    if (pieces.capacity() > pieces_kept) contents_.reset();
+  } else if (first >= pieces_kept && first >= pieces.size() - first) {
+    pieces.erase(pieces.begin(), pieces.begin() + static_cast<std::ptrdiff_t>(first));
+    first = 0;
   }
 }
 
 void write_queue::clear() noexcept {
-  for (std::size_t i = first_; i < pieces_.size(); ++i) release_(pieces_[i].owner);
-  std::vector<piece>().swap(pieces_);
-  first_ = 0;
   bytes_ = 0;
+  const std::unique_ptr<contents> dropped = std::move(contents_);
+  if (!dropped) return;
+  for (std::size_t i = dropped->first; i < dropped->pieces.size(); ++i) release_(dropped->pieces[i].owner);
 }
 
 }  // namespace triga::net

@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -48,11 +49,15 @@ class write_queue {
     void* owner;
   };
 
+  struct contents {
+    std::vector<piece> pieces;
+    std::size_t first = 0;  // pieces before this one are sent and released
+  };
+
   void forget_sent_pieces() noexcept;
 
   release_function release_;
-  std::vector<piece> pieces_;
-  std::size_t first_ = 0;  // pieces before this one are sent and released
+  std::unique_ptr<contents> contents_;  // made by the first piece: most connections are idle, and many
   std::size_t bytes_ = 0;
 };
 

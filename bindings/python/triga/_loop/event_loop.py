@@ -15,7 +15,7 @@ from typing import Any
 from triga import _core
 from triga._loop import reports
 from triga._loop.accepting import Accepting
-from triga._loop.facade import ReadyQueue, Selector, Timers
+from triga._loop.facade import ReadyQueue, Selector, Timers, Transports
 from triga._loop.names import NameResolution
 from triga._loop.pipes import PipeTransports
 from triga._loop.sockets import SocketOperations
@@ -72,7 +72,7 @@ class EventLoop(
         super().__init__(Selector(self))
         self._ready = ReadyQueue(self)
         self._scheduled = Timers(self)
-        self._streams: set[Any] = set()
+        self._transports = Transports(self)
         self._file_queue: tuple[int, Any] = (0, None)  # triga.aio's and the process it is of, made at its first use
 
     def close(self) -> None:

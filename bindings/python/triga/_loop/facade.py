@@ -7,7 +7,8 @@ a library that drives a loop by these internals (nest_asyncio does) fails at onc
 from __future__ import annotations
 
 import selectors
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, NoReturn
 
 
@@ -96,4 +97,38 @@ class Selector(selectors.BaseSelector):
     def close(self) -> None:
         """Drops every reader and writer and closes the loop's descriptors."""
         self._loop._close_native()
-        self._loop._streams.clear()
+
+
+class Transports(MutableMapping[int, Any]):
+    """``loop._transports``: by descriptor, as asyncio's dictionary of weak references.
+
+    The native stream transports are in a table of the loop's (``bindings/types/transport_table.h``) for as long as they
+    are on the loop; any other transport is in a dictionary like asyncio's.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._others: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+    def __getitem__(self, number: int) -> Any:
+        transport = self._loop._find_transport(number)
+        return self._others[number] if transport is None else transport
+
+    def __setitem__(self, number: int, transport: Any) -> None:
+        if not self._loop._put_transport(number, transport):
+            self._others[number] = transport
+
+    def __delitem__(self, number: int) -> None:
+        if not self._loop._remove_transport(number):
+            del self._others[number]
+
+    def __contains__(self, number: object) -> bool:
+        return self._loop._find_transport(number) is not None or number in self._others
+
+    def __iter__(self) -> Iterator[int]:
+        native = self._loop._transport_numbers()
+        yield from native
+        yield from (number for number in list(self._others) if number not in native)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

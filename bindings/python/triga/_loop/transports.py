@@ -42,11 +42,10 @@ class _StreamTransportBase(_FlowControlMixin, transports.Transport):  # type: ig
         server: Any = None,
         context: Any = None,
     ) -> None:
-        self._open(loop, sock, extra, server, context, loop._streams)
+        self._open(loop, sock, extra, server, context)
         self.set_protocol(protocol)
         if server is not None:
             server._attach(*(self,) * _ATTACHES_ITSELF)
-        loop._transports[self._sock_fd] = self
         if sock.proto == socket.IPPROTO_TCP:  # as asyncio asks, without the enums that a socket makes of its attributes
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         options = {} if context is None else {"context": context}
@@ -135,13 +134,7 @@ DatagramTransport: Any = _core.make_datagram_transport_type(_DatagramTransportBa
 
 
 class StreamTransports:
-    """A base of the native loop: its sockets get native transports.
-
-    ``_streams`` keeps the transports that are registered with the poller alive, as asyncio's selector does through the
-    reader handles; the loop's close() empties it.
-    """
-
-    _streams: set[Any]
+    """A base of the native loop: its sockets get native transports."""
 
     def _make_socket_transport(
         self,
@@ -153,13 +146,16 @@ class StreamTransports:
         server: Any = None,
         context: Any = None,
     ) -> Any:
-        self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]  # BaseSelectorEventLoop's
-        if not isinstance(sock.fileno(), int):
+        number = sock.fileno()
+        if not isinstance(number, int):
             # A stand-in for a socket, as tests have: there is nothing for the kernel to watch; Python can act it out.
+            self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]  # BaseSelectorEventLoop's
             options = {} if context is None else {"context": context}
             make: Any = super()._make_socket_transport  # type: ignore[misc]  # BaseSelectorEventLoop's
             return make(sock, protocol, waiter, extra=extra, server=server, **options)
-        self._forget_socket(sock.fileno())  # type: ignore[attr-defined]  # LoopBase's
+        if number in self._transports:  # type: ignore[attr-defined]
+            self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]
+        self._forget_socket(number)  # type: ignore[attr-defined]  # LoopBase's
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
 
     def _make_ssl_transport(
