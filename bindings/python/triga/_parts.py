@@ -23,6 +23,7 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
         "multiprocessing.dummy": "triga._threads.dummy:patch_dummy",
     },
     "processes": {
+        "multiprocessing.context": "triga._processes.start:patch_context",
         "multiprocessing.popen_fork": "triga._processes.start:patch_popen_fork",
         "multiprocessing.popen_spawn_posix": "triga._processes.start:patch_popen_spawn",
         "multiprocessing.popen_forkserver": "triga._processes.start:patch_popen_forkserver",

@@ -17,9 +17,9 @@ from triga._processes.preload import standard_modules
 CONFIGURATION, PARENT, OWN = 3, 4, 5
 
 # triga is found where the parent has it, and the current directory, which -c puts on the path, is not searched. Huge
-# arenas come first, so that as many modules as possible lie in them.
+# arenas come first, so that as many modules as possible lie in them. There is nothing to collect while modules come.
 _COMMAND = (
-    "import sys; sys.path[:] = [p for p in sys.path if p] + [{home!r}]; "
+    "import gc; gc.disable(); import sys; sys.path[:] = [p for p in sys.path if p] + [{home!r}]; "
     "from triga._core import use_huge_arenas; use_huge_arenas(); "
     "from triga._processes.zygote import main; main()"
 )

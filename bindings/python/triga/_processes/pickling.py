@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import pickle
 import sys
 from collections import ChainMap
 from collections.abc import Callable
 from multiprocessing import reduction
-from pathlib import Path
 from types import FunctionType
 from typing import Any, ClassVar
 
@@ -68,7 +68,7 @@ def _cloud_pickler() -> Any:
 def main_file() -> str | None:
     """The file of ``__main__``; None for ``-c``, a prompt and standard input, which some versions call ``<stdin>``."""
     file: str | None = getattr(sys.modules["__main__"], "__file__", None)
-    return None if file == "<stdin>" and not Path(file).exists() else file
+    return None if file == "<stdin>" and not os.path.exists(file) else file  # noqa: PTH110  (spares pathlib)
 
 
 def main_is_out_of_reach(context: Any) -> bool:

@@ -10,7 +10,8 @@ from triga._processes.child import ChildPopen, native_bases
 from triga._processes.fallback import reason_of, tell
 from triga._processes.forkserver import is_left, leave_to_standard_library, start
 from triga._processes.launcher import why_not_here
-from triga._processes.popen_spawn import Letter, pickled
+from triga._processes.letter import Letter
+from triga._processes.popen_spawn import pickled
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess

@@ -11,24 +11,13 @@ from typing import TYPE_CHECKING, Any
 from triga._processes.child import native_bases, own_pidfd
 from triga._processes.fallback import reason_of, tell
 from triga._processes.launcher import why_not_here
+from triga._processes.letter import ANY, Letter, open_standard_streams
 from triga._processes.spawn_zygote import zygote
+from triga._processes.tracker import start_tracker
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from types import ModuleType
-
-_ANY = -1  # as any_number in runtime/proc/start_request.h
-
-
-def _open_standard_streams() -> list[int]:
-    found = []
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            continue
-        found.append(number)
-    return found
 
 
 def pickled(popen: Any, process_obj: BaseProcess) -> memoryview:
@@ -42,42 +31,6 @@ def pickled(popen: Any, process_obj: BaseProcess) -> memoryview:
     finally:
         context.set_spawning_popen(None)
     return buffer.getbuffer()
-
-
-class Letter:
-    """A pipe with what a process is to read: as much as the pipe holds can lie there before the process starts."""
-
-    def __init__(self) -> None:
-        self.reader, self._writer = os.pipe()
-        self._rest: list[memoryview] = []
-
-    def write(self, *parts: bytes | memoryview) -> None:
-        """Puts the parts into the pipe, as far as they find room."""
-        os.set_blocking(self._writer, False)
-        self._rest = [memoryview(part) for part in parts]
-        try:
-            written = os.writev(self._writer, self._rest)
-        except BlockingIOError:
-            return
-        while self._rest and written >= len(self._rest[0]):
-            written -= len(self._rest.pop(0))
-        if self._rest:
-            self._rest[0] = self._rest[0][written:]
-
-    def finish(self) -> None:
-        """Waits until the process has taken the rest, and closes the pipe."""
-        os.close(self.reader)
-        os.set_blocking(self._writer, True)
-        with os.fdopen(self._writer, "wb", buffering=0) as file:
-            for part in self._rest:
-                rest = part
-                while rest:
-                    rest = rest[file.write(rest) :]
-
-    def give_up(self) -> None:
-        """Closes the pipe."""
-        os.close(self.reader)
-        os.close(self._writer)
 
 
 def make_popen(module: ModuleType) -> type:
@@ -101,10 +54,11 @@ def make_popen(module: ModuleType) -> type:
                 super()._launch(process_obj)
 
         def _launch_natively(self, process_obj: BaseProcess) -> None:
+            start_tracker(zygote)
             tracker = resource_tracker.getfd()
             self._fds.append(tracker)
             data = pickled(self, process_obj)
-            streams = _open_standard_streams()
+            streams = open_standard_streams()
             inherited = list(dict.fromkeys([*streams, *map(int, self._fds)]))
             letter = Letter()
 
@@ -114,7 +68,7 @@ def make_popen(module: ModuleType) -> type:
                 letter.write(len(head).to_bytes(8, "little"), head, data)
 
             try:
-                child = zygote.start([letter.reader, own_pidfd(), *inherited], [_ANY, _ANY, *inherited], tell_it)
+                child = zygote.start([letter.reader, own_pidfd(), *inherited], [ANY, ANY, *inherited], tell_it)
             except BaseException:
                 letter.give_up()
                 raise

@@ -11,20 +11,8 @@ import sys
 
 _STANDARD_DIRECTORY = os.path.dirname(os.__file__)  # noqa: PTH120
 
-# Every child needs these, whatever the parent has imported so far.
-_ALWAYS = (
-    "multiprocessing.spawn",
-    "multiprocessing.forkserver",
-    "multiprocessing.resource_tracker",
-    "multiprocessing.synchronize",
-    "multiprocessing.queues",
-    "multiprocessing.connection",
-    "multiprocessing.popen_fork",
-    "pkgutil",
-    "logging",
-    "runpy",
-    "traceback",
-)
+# What a child runs before anything of its own; all else only if the parent has it.
+_ALWAYS = ("multiprocessing.spawn", "multiprocessing.resource_tracker", "pkgutil", "runpy")
 
 # Their import shows or changes something, or they are for a person at a terminal.
 _TALKATIVE = {"antigravity", "this", "idlelib", "tkinter", "turtle", "turtledemo", "test", "lib2to3", "ensurepip"}

@@ -59,7 +59,8 @@ class Reserve:
             raise
         self._ordered.popleft()
 
-    def _refill(self) -> None:
+    def refill(self) -> None:
+        """Orders as many clones as are missing, without waiting for them."""
         try:
             while len(self) < _KEPT:
                 self._order()
@@ -86,7 +87,7 @@ class Reserve:
                 raise
             finally:
                 command.close()
-            self._refill()
+            self.refill()
             return child
 
     def close(self) -> None:

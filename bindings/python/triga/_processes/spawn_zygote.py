@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from triga._core import ProcessTraits, environment
 from triga._processes.launcher import boot
+from triga._processes.preload import standard_modules
 from triga._processes.reserve import Reserve
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ _READ_AT_START = (b"PYTHON", b"LC_", b"LANG", b"LD_", b"MALLOC_", b"GLIBC_", b"T
 class _Running:
     """A zygote, what it has made ahead, and what it was started with. Of no use any more once it is `ending`."""
 
-    def __init__(self, key: Any, variables: bytes) -> None:
+    def __init__(self, key: Any, variables: bytes, also: tuple[str, ...]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.reserve = Reserve(ours)
         with theirs:
             # Whatever interrupts this: a zygote whose socket nobody holds any more ends.
             try:
-                self.process = boot("spawn", {}, [theirs.fileno()])
+                self.process = boot("spawn", {"modules": [*standard_modules(), *also]}, [theirs.fileno()])
             except OSError:
                 ours.close()
                 raise
@@ -89,7 +90,7 @@ class SpawnZygote:
             self._running.end()
             self._running = None
 
-    def _ensure_locked(self, traits: ProcessTraits, variables: bytes) -> _Running:
+    def _ensure_locked(self, traits: ProcessTraits, variables: bytes, also: tuple[str, ...] = ()) -> _Running:
         from triga._install import installed_parts, preloaded_modules
 
         at_start = tuple(each for each in variables.split(b"\0") if each.startswith(_READ_AT_START))
@@ -99,8 +100,25 @@ class SpawnZygote:
         if running is not None and (running.ending or running.key != key or running.process.poll() is not None):
             self._stop_locked()
         if self._running is None:
-            self._running = _Running(key, variables)
+            self._running = _Running(key, variables, also)
         return self._running
+
+    def prepare(self, also: tuple[str, ...]) -> None:
+        """Boots the zygote if there is none, and orders its first clones, without waiting for any of it.
+
+        For who is about to start a process and has something to do before. ALSO are modules that the clones will
+        need and this process may not have. Where it fails, start() will say so.
+        """
+        with self._lock:
+            if self._running is not None:
+                return
+            try:
+                self._ensure_locked(ProcessTraits(), environment(), also).reserve.refill()
+            except OSError:
+                return
+            except BaseException:
+                self._stop_locked()
+                raise
 
     def start(self, descriptors: list[int], targets: list[int], tell: Callable[[bool], None]) -> ChildProcess:
         """A process that has DESCRIPTORS under the numbers TARGETS and inherits what an exec would pass on.

@@ -4,9 +4,38 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from types import ModuleType
+    from typing import Any
 
     from triga._patch import Replace
+
+
+# What a pool's worker runs, and what its arguments are unpickled by.
+_NEEDED_BY_WORKERS = ("triga._processes.worker", "triga._processes.link", "multiprocessing.popen_spawn_posix")
+
+
+def patch_context(module: ModuleType, replace: Replace) -> None:
+    """Contexts: a pool of spawned workers has its zygote booted while the program imports what a pool consists of."""
+    stock = module.BaseContext.Pool
+
+    def Pool(
+        self: Any,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+    ) -> Any:
+        """Returns a process pool object."""
+        if getattr(self.get_context(), "_name", None) == "spawn":
+            from triga._processes.launcher import why_not_here
+            from triga._processes.spawn_zygote import zygote
+
+            if why_not_here() is None:
+                zygote.prepare(_NEEDED_BY_WORKERS)
+        return stock(self, processes, initializer, initargs, maxtasksperchild)
+
+    replace(module.BaseContext, "Pool", Pool)
 
 
 def patch_popen_fork(module: ModuleType, replace: Replace) -> None:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import io
 import os
 import pickle
 import signal
 import sys
-from multiprocessing import (
-    AuthenticationError,
-    connection,
-    forkserver,
-    process,
-    reduction,
-    resource_tracker,
-    spawn,
-    util,
-)
+from multiprocessing import process, resource_tracker, spawn
 from typing import TYPE_CHECKING, Any
 
 from triga._core import Zygote, collapse_into_huge_pages, make_immortal
@@ -34,6 +24,8 @@ if TYPE_CHECKING:
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 # What the interpreter ignores from its start.
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+# What the resource tracker ignores from its start.
+_IGNORED_BY_TRACKER = (signal.SIGINT, signal.SIGTERM)
 _LAST_SIGNAL = 64
 
 
@@ -43,19 +35,19 @@ def _mask(numbers: Iterable[int]) -> int:
 
 def main() -> None:
     """The zygote's program. Returns, or ends in sys.exit(), in clones only."""
-    gc.disable()  # while the modules come, which are here to stay
     with os.fdopen(CONFIGURATION, "rb") as file:
         told = pickle.load(file)
     for descriptor in range(PARENT, OWN + told["descriptors"]):
         os.set_inheritable(descriptor, False)
     _install(frozenset(told["parts"]))
+    serve = _serve_spawn
+    if told["kind"] != "spawn":
+        # Not above: what it needs beside costs a spawned process's first start a tenth.
+        from triga._processes.forkserver_zygote import serve_forkserver as serve
     import_all(told["modules"])
     keep(told["main_path"])
     _share()
-    if told["kind"] == "spawn":
-        _serve_spawn(told)
-    else:
-        _serve_forkserver(told)
+    serve(told)
 
 
 def _install(parts: frozenset[str]) -> None:
@@ -67,7 +59,8 @@ def _install(parts: frozenset[str]) -> None:
         install_parts(parts)
 
 
-def _ignore_terminal() -> dict[int, Any]:
+def ignore_terminal() -> dict[int, Any]:
+    """Leaves the signals of the terminal's keys to the program. Returns what handled them before."""
     return {number: signal.signal(number, signal.SIG_IGN) for number in _FROM_TERMINAL}
 
 
@@ -78,8 +71,8 @@ def _share() -> None:
     gc.enable()
 
 
-def _settle() -> None:
-    # What stands now is never looked at again by the collector, here or in a clone: its pages stay shared.
+def settle() -> None:
+    """What stands now is never looked at again by the collector, here or in a clone: its pages stay shared."""
     gc.collect()
     gc.freeze()
     collapse_into_huge_pages()
@@ -88,32 +81,54 @@ def _settle() -> None:
 # The spawn method
 
 
-def _serve_spawn(told: dict[str, Any]) -> None:
-    known = frozenset(sys.modules)
-    import_named(told["named"], told["path"], told["directory"])
-    shared = frozenset(sys.modules)
+def _let_go() -> int:
+    """Leaves what a zygote must not hold, or be reached by. Returns the signals that were ignored, as a bit mask."""
     process.ORIGINAL_DIR = None  # type: ignore[attr-defined]
     os.chdir("/")
     ignored = _mask(number for number in range(1, _LAST_SIGNAL + 1) if _is_ignored(number))
-    _ignore_terminal()
-    server = Zygote(PARENT, control=OWN)
+    ignore_terminal()
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     os.close(null)
-    _settle()
+    return ignored
+
+
+def _serve_spawn(told: dict[str, Any]) -> None:
+    known = frozenset(sys.modules)
+    import_named(told["named"], told["path"], told["directory"])
+    shared = frozenset(sys.modules)
+    ignored = _let_go()
+    server = Zygote(PARENT, control=OWN)
+    settle()
     if server.serve() != "clone":
         os._exit(0)
+    _run_spawned(server, ignored, known, shared)
+
+
+def _run_spawned(server: Zygote, ignored: int, known: frozenset[str], shared: frozenset[str]) -> None:
     entry = server.await_start()
     if entry is None:
         os._exit(0)
-    (data, parent_sentinel, *_), wanted = entry
-    _restore_signals(ignored, wanted)
+    (data, parent_sentinel, *others), wanted = entry
     head = _read_head(data)
+    tracks = head["tracker"] is None
+    _restore_signals(ignored, wanted | _mask(_IGNORED_BY_TRACKER) if tracks else wanted)
     _take_streams(head["streams"])
     _take_environment(head["environment"])
+    if tracks:
+        os.close(parent_sentinel)
+        leave(_track(others[0]), known, shared)
     resource_tracker._resource_tracker._fd = head["tracker"]  # type: ignore[attr-defined]
     leave(spawn._main(data, parent_sentinel), known, shared)
+
+
+def _track(descriptor: int) -> int:
+    try:
+        resource_tracker.main(descriptor)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return 0
 
 
 def _is_ignored(number: int) -> bool:
@@ -178,85 +193,3 @@ def _take_environment(variables: dict[bytes, bytes] | None) -> None:
     for name, value in variables.items():
         if os.environb.get(name) != value:
             os.environb[name] = value
-
-
-# The forkserver method
-
-
-def _preload(told: dict[str, Any]) -> None:
-    """As forkserver.main of this version does before it serves."""
-    modules, arguments = told["preload"], told["main"]
-    handle = getattr(forkserver, "_handle_preload", None)
-    if handle is not None:
-        handle(modules, arguments.get("main_path"), arguments.get("sys_path"), told["argv"], told["on_error"])
-        return
-    if not modules:
-        return
-    if told["argv"] is not None:
-        sys.argv[:] = told["argv"]
-    if arguments.get("sys_path") is not None:
-        sys.path[:] = arguments["sys_path"]
-    if "__main__" in modules and arguments.get("main_path") is not None:
-        process.current_process()._inheriting = True  # type: ignore[attr-defined]
-        try:
-            spawn.import_main_path(arguments["main_path"])
-        finally:
-            del process.current_process()._inheriting  # type: ignore[attr-defined]
-    for name in modules:
-        try:
-            __import__(name)
-        except ImportError:
-            continue
-    util._flush_std_streams()  # type: ignore[attr-defined]
-
-
-def _serve_forkserver(told: dict[str, Any]) -> None:
-    if not sys.flags.safe_path:
-        sys.path.insert(0, "")  # as -c has it
-    import_named(told["named"], told["path"], told["directory"])
-    _preload(told)
-    util._close_stdin()  # type: ignore[attr-defined]
-    before = _ignore_terminal()
-    server = Zygote(PARENT, listener=OWN, alive=OWN + 1)
-    _settle()
-    while (event := server.serve()) == "connection":
-        _accept(server, told["authkey"])
-    if event == "over":
-        sys.exit()
-    entry = server.await_start()
-    if entry is None:
-        os._exit(0)
-    code = 1
-    runs_atexit = sys.version_info >= (3, 13)
-    try:
-        if runs_atexit:
-            atexit._clear()
-            atexit.register(util._exit_function)  # type: ignore[attr-defined]
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        (data, parent_sentinel, tracker, *inherited), _ = entry
-        forkserver._forkserver._inherited_fds = inherited  # type: ignore[attr-defined]
-        resource_tracker._resource_tracker._fd = tracker  # type: ignore[attr-defined]
-        code = spawn._main(data, parent_sentinel)
-    except Exception:
-        sys.excepthook(*sys.exc_info())
-        sys.stderr.flush()
-    finally:
-        if runs_atexit:
-            atexit._run_exitfuncs()
-        os._exit(code)
-
-
-def _accept(server: Zygote, authkey: bytes) -> None:
-    """Lets a client that knows the key hand over the socket on which it will make its requests."""
-    import socket
-
-    with socket.socket(fileno=os.dup(server.listener)) as listener, listener.accept()[0] as client:
-        try:
-            with connection.Connection(os.dup(client.fileno())) as wrapped:
-                connection.deliver_challenge(wrapped, authkey)
-                connection.answer_challenge(wrapped, authkey)
-            (control,) = reduction.recvfds(client, 1)
-        except (EOFError, OSError, RuntimeError, AuthenticationError):
-            return
-        server.set_control(control)

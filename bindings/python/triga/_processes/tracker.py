@@ -1,0 +1,61 @@
+"""The resource tracker as a clone of the spawn method's zygote, in the place of one more interpreter's start.
+
+It is the standard library's program, and a real child as there; what differs is what its process was copied from. One
+that runs already stays.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING, Any
+
+from triga._processes.child import own_pidfd
+from triga._processes.letter import ANY, Letter, open_standard_streams
+
+if TYPE_CHECKING:
+    from triga._processes.spawn_zygote import SpawnZygote
+
+
+def _start(zygote: SpawnZygote, reader: int) -> int:
+    streams = open_standard_streams()
+    letter = Letter()
+
+    def tell(changed: bool) -> None:
+        variables = dict(os.environb) if changed else None
+        head = pickle.dumps({"environment": variables, "streams": streams, "tracker": None})
+        letter.write(len(head).to_bytes(8, "little"), head)
+
+    try:
+        child = zygote.start([letter.reader, own_pidfd(), reader, *streams], [ANY, ANY, ANY, *streams], tell)
+    except BaseException:
+        letter.give_up()
+        raise
+    letter.finish()
+    return child.pid
+
+
+def start_tracker(zygote: SpawnZygote) -> None:
+    """Starts the resource tracker, unless there is one or the zygote has modules of the user's."""
+    from triga._install import preloaded_modules
+
+    tracker: Any = resource_tracker._resource_tracker
+    if tracker._fd is not None or preloaded_modules():
+        return
+    reader, writer = os.pipe()
+    try:
+        pid = _start(zygote, reader)
+    except BaseException:
+        os.close(writer)
+        raise
+    finally:
+        os.close(reader)
+    # Not held over the start: a finalizer that runs meanwhile may want it, in this thread.
+    with tracker._lock:
+        if tracker._fd is None:
+            tracker._pid = pid
+            tracker._fd = writer  # last: it says that there is one
+            return
+    os.close(writer)  # at which ours ends: another thread was first
+    os.waitpid(pid, 0)
