@@ -527,10 +527,14 @@ def test_the_main_modules_code_is_compiled_once(tmp_path: Path) -> None:
     script = tmp_path / "kept.py"
     script.write_text("value = 1\n")
     probe = (
-        "import runpy, os, sys; from triga._processes.main_code import keep; stock = runpy._get_code_from_file\n"
-        "path = sys.argv[1]; assert not keep(path), 'written just now'\n"
-        "os.utime(path, (0, 0)); assert keep(path); import builtins; builtins.compile = None\n"
+        "import runpy, os, sys; from triga._processes.main_code import keep, offer; stock = runpy._get_code_from_file\n"
+        "import builtins; path, compile_, hooks = sys.argv[1], compile, sys.path_hooks[:]\n"
+        "keep(path); offer(); assert runpy._get_code_from_file is stock, 'written just now'\n"
+        "os.utime(path, (0, 0)); keep(path); builtins.compile = None; offer(); sys.path_hooks.clear()\n"
         "assert runpy.run_path(path)['value'] == 1; assert runpy._get_code_from_file is stock\n"
+        "assert path not in sys.path_importer_cache; builtins.compile, sys.path_hooks[:] = compile_, hooks\n"
+        "open(path, 'w').write('value = 2'); offer(); assert runpy._get_code_from_file is stock\n"
+        "assert runpy.run_path(path)['value'] == 2\n"
     )
     done = subprocess.run([sys.executable, "-c", probe, str(script)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

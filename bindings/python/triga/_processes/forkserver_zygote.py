@@ -20,6 +20,7 @@ from typing import Any
 
 from triga._core import Zygote
 from triga._processes.launcher import OWN, PARENT
+from triga._processes.main_code import offer
 from triga._processes.preload import import_named
 from triga._processes.zygote import ignore_terminal, settle
 
@@ -79,6 +80,7 @@ def serve_forkserver(told: dict[str, Any]) -> None:
         (data, parent_sentinel, tracker, *inherited), _ = entry
         forkserver._forkserver._inherited_fds = inherited  # type: ignore[attr-defined]
         resource_tracker._resource_tracker._fd = tracker  # type: ignore[attr-defined]
+        offer()
         code = spawn._main(data, parent_sentinel)
     except Exception:
         sys.excepthook(*sys.exc_info())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import sys
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -36,26 +37,45 @@ def _compiled(path: str) -> tuple[CodeType, tuple[int, ...]] | None:
     return None if shown else (code, _identity(status))
 
 
-def keep(path: str | None) -> bool:
-    """Compiles the file and makes runpy.run_path() of it use that code, once in each clone. Returns whether it does."""
+_kept: tuple[str, CodeType, tuple[int, ...]] | None = None
+
+
+def keep(path: str | None) -> None:
+    """In the zygote: compiles the file, for its clones to run."""
+    global _kept
     try:
         compiled = None if path is None else _compiled(path)
     except Exception:  # who runs the file will say so
-        compiled = None
-    if compiled is None:
-        return False
-    code, identity = compiled
+        return
+    if path is not None and compiled is not None:
+        _kept = path, *compiled
+
+
+def offer() -> None:
+    """In a clone: runpy.run_path() of the file uses the kept code, the first time, if the file is still the same.
+
+    Nor does it ask then whether the file is an archive or a directory to import from, a quarter of an empty process.
+    """
+    if _kept is None:
+        return
+    path, code, identity = _kept
+    try:
+        if _identity(os.stat(path)) != identity:  # noqa: PTH116
+            return
+    except OSError:
+        return
     stock: Any = runpy._get_code_from_file  # type: ignore[attr-defined]
 
     # (run_name, fname), which returns the code and the name; later (fname) and (fname, module), which return the code.
     returns_both = stock.__code__.co_varnames[0] == "run_name"
 
     def get_code(*arguments: str) -> Any:
-        name = arguments[1] if returns_both else arguments[0]
-        if name != path or _identity(os.stat(name)) != identity:  # noqa: PTH116
-            return stock(*arguments)
         runpy._get_code_from_file = stock  # type: ignore[attr-defined]
+        sys.path_importer_cache.pop(path, None)
+        name = arguments[1] if returns_both else arguments[0]
+        if name != path:
+            return stock(*arguments)
         return (code, name) if returns_both else code
 
     runpy._get_code_from_file = get_code  # type: ignore[attr-defined]
-    return True
+    sys.path_importer_cache[path] = None  # as where an import has found no importer for it

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from triga._core import Zygote, collapse_into_huge_pages, make_immortal
 from triga._processes.launcher import CONFIGURATION, OWN, PARENT
 from triga._processes.leave import leave
-from triga._processes.main_code import keep
+from triga._processes.main_code import keep, offer
 from triga._processes.preload import import_all, import_named
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def _run_spawned(server: Zygote, ignored: int, known: frozenset[str], shared: fr
         os.close(parent_sentinel)
         leave(_track(others[0]), known, shared)
     resource_tracker._resource_tracker._fd = head["tracker"]  # type: ignore[attr-defined]
+    offer()
     leave(spawn._main(data, parent_sentinel), known, shared)
 
 
