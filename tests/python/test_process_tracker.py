@@ -98,6 +98,19 @@ def test_the_tracker_is_a_clone_of_the_zygote_unless_that_has_modules_of_the_use
     assert ("multiprocessing.resource_tracker" in command) != cloned
 
 
+def test_a_zygote_imports_nothing_that_takes_long_and_that_nobody_asked_for(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing as mp, sys\n"
+        "def tell(*_): print(*{'pathlib', 'logging', 'multiprocessing.connection'} & {*sys.modules})\n"
+        "if __name__ == '__main__':\n"
+        "    mp.get_context('spawn').Pool(1, initializer=tell).map(abs, [1])\n"
+    )
+    environment = {**os.environ, "TRIGA": "processes"}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, env=environment)
+    assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
 def test_a_pool_has_its_zygote_started_before_it_is_made(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from multiprocessing import ProcessError
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def describe_task(function: Any) -> str:

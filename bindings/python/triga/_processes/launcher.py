@@ -6,12 +6,15 @@ import os
 import pickle
 import sys
 from multiprocessing import spawn, util
-from typing import Any
 
 from triga._core import ChildProcess
 from triga._core import spawn as spawn_program
 from triga._processes.child import own_pidfd
 from triga._processes.preload import standard_modules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # The first two descriptors of every zygote; what follows is named by its kind.
 CONFIGURATION, PARENT, OWN = 3, 4, 5

@@ -15,12 +15,13 @@ import sys
 import threading
 from importlib.machinery import ExtensionFileLoader
 from multiprocessing import process
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from triga._core import exit_without_teardown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any, NoReturn
 
 
 def _loaded_extension(names: list[str]) -> bool:

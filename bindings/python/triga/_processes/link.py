@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from multiprocessing import reduction
-from typing import Any
 
 from triga import _core
 from triga._processes.pickling import make_pickler, make_pickler_by_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 Descriptors = tuple[int, int, int, int, int]
 

@@ -12,10 +12,11 @@ import runpy
 import sys
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
+    from typing import Any
 
 # No file system's clock is coarser: a change within that time of another may leave a file's times as they were.
 _CLOCK_STEP = 2.0

@@ -16,7 +16,10 @@ from collections import ChainMap
 from collections.abc import Callable
 from multiprocessing import reduction
 from types import FunctionType
-from typing import Any, ClassVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 _MISSING = (
     "cloudpickle is not installed; with it, lambdas, closures and functions that workers cannot import can be tasks:"

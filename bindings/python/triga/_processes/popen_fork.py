@@ -13,13 +13,14 @@ import sys
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import process, util
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 from triga._core import ChildProcess
 from triga._processes.child import native_bases, own_pidfd
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 # From 3.13 a child runs its own atexit handlers; before, BaseProcess._bootstrap calls util._exit_function itself.
 _CHILD_RUNS_ATEXIT = sys.version_info >= (3, 13)

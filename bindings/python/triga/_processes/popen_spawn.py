@@ -6,7 +6,6 @@ import io
 import os
 import pickle
 from multiprocessing import context, reduction, resource_tracker, spawn
-from typing import TYPE_CHECKING, Any
 
 from triga._processes.child import native_bases, own_pidfd
 from triga._processes.fallback import reason_of, tell
@@ -15,9 +14,11 @@ from triga._processes.letter import ANY, Letter, open_standard_streams
 from triga._processes.spawn_zygote import zygote
 from triga._processes.tracker import start_tracker
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from types import ModuleType
+    from typing import Any
 
 
 def pickled(popen: Any, process_obj: BaseProcess) -> memoryview:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import select
 import socket
 from collections import deque
-from typing import TYPE_CHECKING
 
 from triga._core import zygote_answer, zygote_order, zygote_start
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from triga._core import ChildProcess, ProcessTraits
 

@@ -11,15 +11,16 @@ import os
 import socket
 import threading
 from multiprocessing import util
-from typing import TYPE_CHECKING, Any
 
 from triga._core import ProcessTraits, environment
 from triga._processes.launcher import boot
 from triga._processes.preload import standard_modules
 from triga._processes.reserve import Reserve
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from triga._core import ChildProcess
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import pickle
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Any
 
 from triga._processes.child import own_pidfd
 from triga._processes.letter import ANY, Letter, open_standard_streams
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from triga._processes.spawn_zygote import SpawnZygote
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from multiprocessing import util
-from typing import Any
 
 from triga import _core
 from triga._processes.errors import short_repr
 from triga._processes.limits import limit_memory
 from triga._processes.link import Link
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def with_traceback(error: BaseException) -> Any:

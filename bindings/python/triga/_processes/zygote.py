@@ -1,4 +1,8 @@
-"""What runs in a zygote, and in a clone of it until multiprocessing.spawn takes over."""
+"""What runs in a zygote, and in a clone of it until multiprocessing.spawn takes over.
+
+The first start of a program waits for all that is imported here, and by launcher.py in the program. So neither these
+modules nor those that they import need typing, pathlib or logging, each of which takes as long as ten others.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,6 @@ import pickle
 import signal
 import sys
 from multiprocessing import process, resource_tracker, spawn
-from typing import TYPE_CHECKING, Any
 
 from triga._core import Zygote, collapse_into_huge_pages, make_immortal
 from triga._processes.launcher import CONFIGURATION, OWN, PARENT
@@ -17,8 +20,10 @@ from triga._processes.leave import leave
 from triga._processes.main_code import keep, offer
 from triga._processes.preload import import_all, import_named
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 # A zygote is in its parent's process group, but what a person types at the terminal is meant for the program.
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
