@@ -73,6 +73,7 @@ class EventLoop(
         self._ready = ReadyQueue(self)
         self._scheduled = Timers(self)
         self._transports = Transports(self)
+        self._other_transports = self._transports.others.data
         self._file_queue: tuple[int, Any] = (0, None)  # triga.aio's and the process it is of, made at its first use
 
     def close(self) -> None:

@@ -108,27 +108,27 @@ class Transports(MutableMapping[int, Any]):
 
     def __init__(self, loop: Any) -> None:
         self._loop = loop
-        self._others: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+        self.others: Any = weakref.WeakValueDictionary()  # its `data` is looked at
 
     def __getitem__(self, number: int) -> Any:
         transport = self._loop._find_transport(number)
-        return self._others[number] if transport is None else transport
+        return self.others[number] if transport is None else transport
 
     def __setitem__(self, number: int, transport: Any) -> None:
         if not self._loop._put_transport(number, transport):
-            self._others[number] = transport
+            self.others[number] = transport
 
     def __delitem__(self, number: int) -> None:
         if not self._loop._remove_transport(number):
-            del self._others[number]
+            del self.others[number]
 
     def __contains__(self, number: object) -> bool:
-        return self._loop._find_transport(number) is not None or number in self._others
+        return self._loop._find_transport(number) is not None or number in self.others
 
     def __iter__(self) -> Iterator[int]:
         native = self._loop._transport_numbers()
         yield from native
-        yield from (number for number in list(self._others) if number not in native)
+        yield from (number for number in list(self.others) if number not in native)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

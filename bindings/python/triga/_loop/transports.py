@@ -136,6 +136,8 @@ DatagramTransport: Any = _core.make_datagram_transport_type(_DatagramTransportBa
 class StreamTransports:
     """A base of the native loop: its sockets get native transports."""
 
+    _other_transports: dict[int, Any]  # by descriptor, weak references to what is not native; perhaps dead
+
     def _make_socket_transport(
         self,
         sock: Any,
@@ -153,8 +155,8 @@ class StreamTransports:
             options = {} if context is None else {"context": context}
             make: Any = super()._make_socket_transport  # type: ignore[misc]  # BaseSelectorEventLoop's
             return make(sock, protocol, waiter, extra=extra, server=server, **options)
-        if number in self._transports:  # type: ignore[attr-defined]
-            self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]
+        if self._find_transport(number) is not None or number in self._other_transports:  # type: ignore[attr-defined]
+            self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]  # BaseSelectorEventLoop's
         self._forget_socket(number)  # type: ignore[attr-defined]  # LoopBase's
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
 
