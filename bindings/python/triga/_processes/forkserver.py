@@ -40,6 +40,10 @@ class _Running:
         self.reserve: Reserve | None = None
         self.reserve_key: bytes | None = None
 
+    def __del__(self) -> None:
+        if "alive" in vars(self):
+            self.alive.close()
+
     def is_up(self) -> bool:
         return self.serving and self.process.poll() is None
 

@@ -33,6 +33,11 @@ class Reserve:
         # Our ends of the sockets of clones that the zygote has yet to answer for.
         self._ordered: deque[socket.socket] = deque()
 
+    def __del__(self) -> None:
+        # An uninstallation lets go of a forkserver that runs: its sockets are closed without a warning.
+        if "_ordered" in vars(self):
+            self.leave()
+
     def __len__(self) -> int:
         return len(self._ready) + len(self._ordered)
 
