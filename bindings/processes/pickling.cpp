@@ -29,7 +29,7 @@ encoders::encoded::~encoded() {
 
 proc::content encoders::encoded::content() const {
   pickle_content& held = content_of(sink_.get());
-  return {.body = held.body(), .buffers = held.buffers()};
+  return {.body = held.body(), .buffers = held.buffers(), .received = held.received()};
 }
 
 encoders::encoded encoders::encode(pybind11::handle object) {

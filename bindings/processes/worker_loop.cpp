@@ -13,6 +13,7 @@
 #include "bindings/processes/task_meter.h"
 #include "bindings/py/errors.h"
 #include "bindings/py/gil.h"
+#include "bindings/types/received_bytes.h"
 #include "runtime/trace/counters.h"
 
 namespace triga {
@@ -98,11 +99,14 @@ pb::object caught(pb::error_already_set& error, worker_kind kind) {
   return value;
 }
 
-answer run_and_catch(call_decoder& decode, proc::message& task, worker_kind kind,
+answer run_and_catch(call_decoder& decode, proc::message& task, received_bytes& received, worker_kind kind,
                      const pb::object& wrap_error) {
   bool unpickled = false;
   try {
-    const call_decoder::call call = decode.decode(task);
+    const call_decoder::call call = [&] {
+      const received_bytes::scope noted(received);
+      return decode.decode(task);
+    }();
     unpickled = true;
     return {proc::value_tag, run(task_tag(task.tag & task_tag_mask), call)};
   } catch (pb::error_already_set& error) {
@@ -136,7 +140,7 @@ class answering {
     const proc::content given = ready.content();
     std::vector<proc::byte_span> body{buffer_};
     body.insert(body.end(), given.body.begin(), given.body.end());
-    return send_content({.body = body, .buffers = given.buffers}, sequence, tag);
+    return send_content({.body = body, .buffers = given.buffers, .received = given.received}, sequence, tag);
   }
 
  private:
@@ -191,10 +195,12 @@ void run_worker(proc::worker_link& link, worker_kind kind, std::uint64_t most, c
     std::optional<task_meter> meter;
     if ((task.tag & call_flag::measured) != 0) meter.emplace();
     const std::uint64_t sequence = task.sequence;
-    const answer given = run_and_catch(decode, task, kind, wrap_error);
+    received_bytes received;
+    const answer given = run_and_catch(decode, task, received, kind, wrap_error);
     trace::count(trace::counter::process_tasks_run);
     std::optional<task_usage> usage;
     if (meter) usage = meter->read();
+    const received_bytes::scope known(received);
     if (!send_answer(out, sequence, given, usage, kind, wrap_unsendable)) return;
   }
 }

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "bindings/types/received_bytes.h"
+
 namespace triga {
 namespace {
 
@@ -118,6 +120,7 @@ void pickle_content::clear() noexcept {
   views_.clear();
   body_spans_.clear();
   buffer_spans_.clear();
+  received_.clear();
   size_ = 0;
   unread_ = 0;
 }
@@ -149,6 +152,7 @@ bool pickle_content::take_apart(PyObject* bytes) {
   PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE);  // cannot fail for bytes
   views_.push_back(view);
   buffer_spans_.push_back(data);
+  received_.push_back(received_bytes::block_of(bytes));
   size_ += data.size();
   return true;
 }
@@ -180,6 +184,7 @@ int pickle_content::buffer(PyObject* pickle_buffer) {
   }
   views_.push_back(view);
   buffer_spans_.push_back(span_of(view.buf, view.len));
+  received_.push_back(nullptr);
   size_ += static_cast<std::size_t>(view.len);
   return 1;
 }

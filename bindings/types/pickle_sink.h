@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings/py/ref.h"
+#include "runtime/shm/slab.h"
 
 namespace triga {
 
@@ -31,6 +32,8 @@ class pickle_content {
   // Valid until clear().
   std::span<const std::span<const std::byte>> body();
   [[nodiscard]] std::span<const std::span<const std::byte>> buffers() const noexcept { return buffer_spans_; }
+  // For each of buffers() the block in which this thread received it, or null; see received_bytes.
+  [[nodiscard]] std::span<shm::block* const> received() const noexcept { return received_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
@@ -48,6 +51,7 @@ class pickle_content {
   std::vector<Py_buffer> views_;
   std::vector<std::span<const std::byte>> body_spans_;
   std::vector<std::span<const std::byte>> buffer_spans_;
+  std::vector<shm::block*> received_;
   std::size_t size_ = 0;
   std::size_t unread_ = 0;  // before here small_ announces nothing any more
 };

@@ -11,6 +11,7 @@
 #include "bindings/py/gil.h"
 #include "bindings/py/ref.h"
 #include "bindings/types/new_bytes.h"
+#include "bindings/types/received_bytes.h"
 
 namespace triga {
 namespace {
@@ -106,14 +107,13 @@ PyObject* make_buffer(PyTypeObject* shared_buffer, shm::block&& from) {
 
 PyObject* bytes_of_shared(PyObject* buffer) {
   // The type cannot be subclassed, so its functions tell it from others.
-  const auto* const held =
-      Py_TYPE(buffer)->tp_dealloc == shared_buffer_dealloc ? &self_of(buffer)->held : nullptr;
+  auto* const held = Py_TYPE(buffer)->tp_dealloc == shared_buffer_dealloc ? &self_of(buffer)->held : nullptr;
   if (held == nullptr || !held->has_value()) {
     return PyErr_Format(PyExc_TypeError,
                         "bytes_of_shared() takes a SharedBuffer that holds something, not %.200s",
                         Py_TYPE(buffer)->tp_name);
   }
-  const shm::block& from = (*held)->home;
+  shm::block& from = (*held)->home;
   py::ref made = py::ref::steal(new_bytes(static_cast<Py_ssize_t>(from.size())));
   if (!made) return nullptr;
   const int error = [&] {
@@ -121,9 +121,13 @@ PyObject* bytes_of_shared(PyObject* buffer) {
     const py::gil_release released;
     return from.read({reinterpret_cast<std::byte*>(PyBytes_AS_STRING(made.get())), from.size()});
   }();
-  if (error == 0) return made.release();
-  errno = error;
-  return PyErr_SetFromErrno(PyExc_OSError);
+  if (error != 0) {
+    errno = error;
+    return PyErr_SetFromErrno(PyExc_OSError);
+  }
+  // Where somebody sees the buffer in place, it keeps its block.
+  if ((*held)->memory().empty() && received_bytes::note(made.get(), from)) held->reset();
+  return made.release();
 }
 
 }  // namespace triga

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/proc/channel.h"
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
+
+#include "runtime/trace/counters.h"
 
 namespace triga::proc {
 namespace {
@@ -21,14 +24,19 @@ constexpr bool possible_capacity(std::uint64_t capacity) noexcept {
 }
 
 // Writes `pieces` one behind the other at `where`.
-int write_pieces(const shm::segment& home, shm::block_reference where,
-                 std::span<const byte_span> pieces) noexcept {
-  std::uint64_t at = where.offset;
+int write_pieces(shm::slab_writer& slab, const shm::segment& home, shm::block_reference where,
+                 std::span<const byte_span> pieces) {
+  std::uint64_t at = 0;
   for (const byte_span& piece : pieces) {
-    if (const int error = home.write_at(at, piece)) return error;
+    if (const int error = slab.write(where, at, piece, home)) return error;
     at += piece.size();
   }
   return 0;
+}
+
+// Whether that is a payload in a kept place which holds all of it.
+bool is_kept_whole(shm::block_reference where, const shm::region& in) noexcept {
+  return where.length != 0 && where.length <= in.keep && in.kept_place_of(where).has_value();
 }
 
 }  // namespace
@@ -43,11 +51,19 @@ std::span<std::byte> channel_memory::result_ring() const noexcept {
 }
 
 shm::region channel_memory::task_slab() const noexcept {
-  return {task_slab_begin, task_slab_end, keep, {mapped, &header().task_places}};
+  return {task_slab_begin,
+          task_slab_end,
+          keep,
+          {mapped, &header().task_places},
+          std::make_shared<shm::place_maps>(task_slab_begin, keep)};
 }
 
 shm::region channel_memory::result_slab() const noexcept {
-  return {result_slab_begin, result_slab_end, keep, {mapped, &header().result_places}};
+  return {result_slab_begin,
+          result_slab_end,
+          keep,
+          {mapped, &header().result_places},
+          std::make_shared<shm::place_maps>(result_slab_begin, keep)};
 }
 
 result<shm::segment> create_channel(const channel_options& options) {
@@ -78,8 +94,8 @@ std::size_t content::body_size() const noexcept {
 }
 
 std::optional<message> message::parse(std::vector<std::byte> raw,
-                                      const std::shared_ptr<const shm::segment>& home,
-                                      const shm::region& in) {
+                                      const std::shared_ptr<const shm::segment>& home, const shm::region& in,
+                                      const shm::region* returned) {
   message_header header{};
   if (raw.size() < sizeof(header)) return std::nullopt;
   std::memcpy(&header, raw.data(), sizeof(header));
@@ -93,12 +109,15 @@ std::optional<message> message::parse(std::vector<std::byte> raw,
   for (std::uint32_t i = 0; i < header.blocks; ++i) {
     shm::block_reference where{};
     std::memcpy(&where, raw.data() + sizeof(header) + i * sizeof(where), sizeof(where));
-    if (!shm::lies_within(where, in.begin, in.end) || where.length > left) return std::nullopt;
+    const shm::region& from = returned != nullptr && is_kept_whole(where, *returned) ? *returned : in;
+    if ((&from == &in && !shm::lies_within(where, in.begin, in.end)) || where.length > left)
+      return std::nullopt;
     left -= where.length;
+    if (&from != &in) trace::count(trace::counter::payloads_returned);
     if (i == 0 && header.body_in_block != 0) {
-      parsed.body_block_.emplace(home, where, in);
+      parsed.body_block_.emplace(home, where, from);
     } else {
-      parsed.buffers.emplace_back(home, where, in);
+      parsed.buffers.emplace_back(home, where, from);
     }
   }
   parsed.body_at_ = sizeof(header) + header.blocks * sizeof(shm::block_reference);
@@ -135,15 +154,10 @@ result<envelope> envelope::stage(const content& what, std::uint64_t sequence, st
   for (const byte_span& buffer : what.buffers) made.size_ += buffer.size();
   const std::size_t body_size = what.body_size();
   const bool body_in_block = body_size > inline_limit;
-  const auto put = [&](std::span<const byte_span> pieces, std::size_t size) {
-    auto where = slab.reserve(size);
-    if (!where) return where.error();
-    made.blocks_.push_back(*where);
-    return write_pieces(home, *where, pieces);
-  };
-  int error = body_in_block ? put(what.body, body_size) : 0;
+  int error = body_in_block ? made.place(what.body, body_size, slab, home) : 0;
   for (std::size_t i = 0; i < what.buffers.size() && error == 0; ++i) {
-    error = put(what.buffers.subspan(i, 1), what.buffers[i].size());
+    if (!what.received.empty() && made.pass_on(what.received[i], home)) continue;
+    error = made.place(what.buffers.subspan(i, 1), what.buffers[i].size(), slab, home);
   }
   if (error != 0) {
     made.discard(slab, home);
@@ -157,8 +171,35 @@ result<envelope> envelope::stage(const content& what, std::uint64_t sequence, st
   return made;
 }
 
+int envelope::place(std::span<const byte_span> pieces, std::size_t size, shm::slab_writer& slab,
+                    const shm::segment& home) {
+  auto where = slab.reserve(size);
+  if (!where) return where.error();
+  blocks_.push_back(*where);
+  passed_on_.push_back(nullptr);
+  return write_pieces(slab, home, *where, pieces);
+}
+
+// A block goes once: it has one owner.
+bool envelope::pass_on(shm::block* received, const shm::segment& home) {
+  if (received == nullptr || std::ranges::find(passed_on_, received) != passed_on_.end()) return false;
+  const auto where = received->lent_to(home);
+  if (!where) return false;
+  blocks_.push_back(*where);
+  passed_on_.push_back(received);
+  return true;
+}
+
 void envelope::discard(shm::slab_writer& slab, const shm::segment& home) const noexcept {
-  for (const auto& where : blocks_) slab.take_back(where, home);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    if (passed_on_[i] == nullptr) slab.take_back(blocks_[i], home);
+  }
+}
+
+void envelope::hand_over() const noexcept {
+  for (shm::block* each : passed_on_) {
+    if (each != nullptr) each->hand_over();
+  }
 }
 
 }  // namespace triga::proc

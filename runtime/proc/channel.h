@@ -82,6 +82,9 @@ result<channel_memory> open_channel(const shm::segment& home);
 struct content {
   std::span<const byte_span> body;
   std::span<const byte_span> buffers;
+  // For each buffer the received block that holds the same bytes, or null; empty: all null. Where such a
+  // block can be passed on, nothing is copied, and the sender has it no more once the message is sent.
+  std::span<shm::block* const> received = {};
 
   [[nodiscard]] std::size_t body_size() const noexcept;
 };
@@ -101,9 +104,11 @@ class message {
   std::vector<shm::block> buffers;
 
   // nullopt if the bytes, which another process wrote, make no message: every reference has to lie in the
-  // region and name no more than the segment holds.
+  // region, or in a kept place of `returned`, whose blocks may be passed back, and name no more than the
+  // segment holds.
   static std::optional<message> parse(std::vector<std::byte> raw,
-                                      const std::shared_ptr<const shm::segment>& home, const shm::region& in);
+                                      const std::shared_ptr<const shm::segment>& home, const shm::region& in,
+                                      const shm::region* returned = nullptr);
 
   // The body as sent, or an errno if its block cannot be mapped now. Valid as long as the message.
   result<byte_span> body();
@@ -138,9 +143,16 @@ class envelope {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   // Gives the slab's places and pages back; for a message that was never sent.
   void discard(shm::slab_writer& slab, const shm::segment& home) const noexcept;
+  // The message was sent: what it passed on belongs to its receiver.
+  void hand_over() const noexcept;
 
  private:
+  int place(std::span<const byte_span> pieces, std::size_t size, shm::slab_writer& slab,
+            const shm::segment& home);
+  bool pass_on(shm::block* received, const shm::segment& home);
+
   std::vector<shm::block_reference> blocks_;
+  std::vector<shm::block*> passed_on_;  // for each of blocks_ the received block that it is, or null
   std::vector<byte_span> pieces_;
   std::size_t size_ = 0;
   std::unique_ptr<message_header> stable_header_;  // pieces_ points at it, and an envelope moves

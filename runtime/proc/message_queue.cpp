@@ -216,7 +216,7 @@ message_queue::status message_queue::take(message& received, patience how) {
   std::vector<std::byte> raw;
   const ring_status ended = ring_.take(raw, how);
   if (ended != ring_status::done && ended != ring_status::recovered) return translated(ended);
-  auto parsed = message::parse(std::move(raw), home_, {blocks_begin, blocks_end, 0, nullptr});
+  auto parsed = message::parse(std::move(raw), home_, {blocks_begin, blocks_end, 0, nullptr, nullptr});
   if (!parsed) return status::corrupt;
   received = std::move(*parsed);
   after_take(received, ended == ring_status::recovered);

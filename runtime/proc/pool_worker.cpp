@@ -26,7 +26,8 @@ pool_worker::pool_worker(std::uint64_t id, const channel_options& options, std::
   memory_ = open_channel(*home_).value_or_throw("cannot map a worker's shared memory");
   tasks_ = shm::ring_writer(memory_.task_ring(), memory_.capacity);
   results_ = shm::ring_reader(memory_.result_ring(), memory_.capacity);
-  slab_ = shm::slab_writer(memory_.task_slab());
+  task_slab_ = memory_.task_slab();
+  slab_ = shm::slab_writer(task_slab_);
   result_slab_ = memory_.result_slab();
   bell_ = shm::doorbell::create().value_or_throw("eventfd");
 }
@@ -142,7 +143,7 @@ shm::ring_status pool_worker::next(message& received) {
   const shm::ring_status status = results_.try_read(raw);
   if (status != shm::ring_status::done) return status;
   if (results_.take_parked_writer() != 0) bell_.ring();
-  auto parsed = message::parse(std::move(raw), home_, result_slab_);
+  auto parsed = message::parse(std::move(raw), home_, result_slab_, &task_slab_);
   if (!parsed) return shm::ring_status::corrupt;
   received = std::move(*parsed);
   return status;

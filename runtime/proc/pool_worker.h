@@ -87,6 +87,7 @@ class pool_worker {
   shm::ring_reader results_;
   shm::slab_writer slab_;
   shm::region result_slab_;
+  shm::region task_slab_;  // as slab_ writes it: a worker may send a task's blocks back
   shm::doorbell bell_;
   task_list in_flight_;
   std::uint64_t quota_;  // tasks that it may still be given

@@ -152,6 +152,7 @@ worker_link::sent worker_link::send(const content& what, std::uint64_t sequence,
       return sent::no_memory;
     }
     if (status == shm::ring_status::done) {
+      ready->hand_over();
       if (parked_before) results_.park(0);
       announce(what.body_size());
       return sent::done;

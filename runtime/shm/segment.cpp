@@ -25,6 +25,12 @@ mapping::~mapping() {
   ::munmap(reinterpret_cast<void*>(start), size_ + (reinterpret_cast<std::uintptr_t>(data_) - start));
 }
 
+// A kernel before 5.14 does not know the advice; then pages are mapped as they are touched.
+void map_pages(std::span<std::byte> memory) noexcept {
+  constexpr int populate_read = 22;  // MADV_POPULATE_READ
+  ::madvise(memory.data(), memory.size(), populate_read);
+}
+
 result<segment> segment::create(const char* name, std::uint64_t size) {
   unique_fd descriptor(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!descriptor) return result<segment>::last_error();
@@ -43,7 +49,7 @@ result<segment> segment::adopt(unique_fd descriptor) {
   return segment(std::move(descriptor), static_cast<std::uint64_t>(about.st_size));
 }
 
-result<mapping> segment::map(std::uint64_t offset, std::size_t length, access how, bool populate) const {
+result<mapping> segment::map(std::uint64_t offset, std::size_t length, access how) const {
   if (length == 0 || offset > size_ || length > size_ - offset) return result<mapping>::failure(EINVAL);
   const std::uint64_t start = offset & ~page_mask;
   const auto lead = static_cast<std::size_t>(offset - start);
@@ -51,10 +57,6 @@ result<mapping> segment::map(std::uint64_t offset, std::size_t length, access ho
   void* const address = ::mmap(nullptr, length + lead, PROT_READ | PROT_WRITE, flags, descriptor_.get(),
                                static_cast<off_t>(start));
   if (address == MAP_FAILED) return result<mapping>::last_error();
-  // MAP_POPULATE would write to a private mapping's pages, which copies them. A kernel before 5.14 does not
-  // know the advice; then pages are mapped as they are touched.
-  constexpr int populate_read = 22;  // MADV_POPULATE_READ
-  if (populate) ::madvise(address, length + lead, populate_read);
   return mapping(static_cast<std::byte*>(address) + lead, length);
 }
 

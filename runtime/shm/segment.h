@@ -36,6 +36,9 @@ class mapping {
   std::size_t size_ = 0;
 };
 
+// Maps the pages of a shared mapping, which are there, at once, not when they are touched.
+void map_pages(std::span<std::byte> memory) noexcept;
+
 // Anonymous shared memory behind a descriptor (memfd_create(2)). Its size is sealed at birth: were the other
 // side able to shrink it, reading a mapping of it would be a SIGBUS. It has no name anywhere, so nothing is
 // left when the last process that holds it dies. Untouched pages cost nothing, so a size may be far beyond
@@ -55,10 +58,8 @@ class segment {
     shared,        // reads and writes that the other side sees
     copy_on_write  // writes stay here
   };
-  // Maps [offset, offset + length), any offset. `populate` maps the pages that are present at once, not one
-  // by one when they are touched.
-  [[nodiscard]] result<mapping> map(std::uint64_t offset, std::size_t length, access how,
-                                    bool populate = false) const;
+  // Maps [offset, offset + length), any offset.
+  [[nodiscard]] result<mapping> map(std::uint64_t offset, std::size_t length, access how) const;
 
   // write(2) at an offset: the pages appear, and a machine that has none left says so with an errno, no
   // signal.

@@ -4,6 +4,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "runtime/base/streaming_copy.h"
 
 namespace triga::shm {
 namespace {
@@ -29,17 +33,30 @@ std::optional<std::size_t> region::kept_place_of(block_reference where) const no
 
 block::block(std::shared_ptr<const segment> home, block_reference where, const region& in) noexcept
     : home_(std::move(home)), where_(where), forks_(forks_noted()) {
-  if (const auto place = in.kept_place_of(where)) {
-    keep_ = in.keep;
-    used_ = {in.places, &in.places->used[*place]};
+  if (const auto place = in.kept_place_of(where)) in_ = {*place, in.keep, in.places, in.maps};
+}
+
+std::optional<block_reference> block::lent_to(const segment& home) const noexcept {
+  if (home_.get() != &home || !keeps_its_pages() || forks_ != forks_noted()) return std::nullopt;
+  return where_;
+}
+
+int block::read(std::span<std::byte> into) const noexcept {
+  std::size_t done = 0;
+  if (in_ && in_->maps) {
+    if (const auto mapped = in_->maps->first(in_->number, into.size(), *home_)) {
+      done = std::min(into.size(), mapped->size());
+      streaming_copy(into.data(), mapped->data(), done);
+    }
   }
+  return home_->read_at(where_.offset + done, into.subspan(done));
 }
 
 void block::give_back() noexcept {
-  const std::uint64_t kept = std::min(keep_, where_.length);
+  const std::uint64_t kept = in_ ? std::min(in_->keep, where_.length) : 0;
   home_->discard(where_.offset + kept, where_.length - kept);
   // Release: who sees it free may write where this process has read.
-  if (used_) used_->store(0, std::memory_order_release);
+  if (in_) in_->words->used[in_->number].store(0, std::memory_order_release);
 }
 
 slab_writer::slab_writer(region in) noexcept
@@ -64,7 +81,6 @@ result<block_reference> slab_writer::reserve(std::uint64_t length) noexcept {
   if (const auto place = free_place(length)) {
     // Relaxed: the reader is told of the place by the ring.
     in_.places->used[*place].store(1, std::memory_order_relaxed);
-    present_[*place] = std::max(present_[*place], std::min(length, in_.keep));
     return block_reference{in_.begin + *place * kept_place_size, length};
   }
   const std::uint64_t room = in_.end - next_;
@@ -73,6 +89,27 @@ result<block_reference> slab_writer::reserve(std::uint64_t length) noexcept {
   const std::uint64_t rounded = (length + page - 1) / page * page;
   next_ += rounded < room ? rounded : room;
   return where;
+}
+
+int slab_writer::write(block_reference where, std::uint64_t at, std::span<const std::byte> bytes,
+                       const segment& home) {
+  const auto place = in_.kept_place_of(where);
+  const std::size_t done = place ? write_present(*place, at, bytes, home) : 0;
+  if (const int error = home.write_at(where.offset + at + done, bytes.subspan(done))) return error;
+  if (place) present_[*place] = std::max(present_[*place], std::min(at + bytes.size(), in_.keep));
+  return 0;
+}
+
+// Copies what goes to pages that are there, for which the machine needs no memory. (A reader that went mad
+// may have given them back: then they come again as they are touched, as any memory does.) Returns how much.
+std::size_t slab_writer::write_present(std::size_t place, std::uint64_t at, std::span<const std::byte> bytes,
+                                       const segment& home) {
+  if (!in_.maps || at >= present_[place]) return 0;
+  const auto mapped = in_.maps->first(place, present_[place], home);
+  if (!mapped) return 0;
+  const std::size_t size = std::min<std::uint64_t>(bytes.size(), present_[place] - at);
+  streaming_copy(mapped->data() + at, bytes.data(), size);
+  return size;
 }
 
 void slab_writer::take_back(block_reference where, const segment& home) noexcept {

@@ -10,6 +10,7 @@
 #include <span>
 #include <utility>
 
+#include "runtime/shm/place_maps.h"
 #include "runtime/shm/segment.h"
 
 namespace triga::shm {
@@ -26,8 +27,6 @@ struct block_reference {
 // receiver, when the payload has been read, frees it and leaves it its pages. A receiver that dies or goes
 // mad spoils nothing of others: a place that never comes free is not used again (payloads go to places that
 // are used once), and one that comes free too early has something else in it that this receiver is to read.
-inline constexpr std::size_t kept_places = 2;
-inline constexpr std::uint64_t kept_place_size = std::uint64_t{1} << 40;
 struct place_words {
   std::array<std::atomic<std::uint32_t>, kept_places> used;
 };
@@ -38,9 +37,18 @@ struct region {
   std::uint64_t end = 0;
   std::uint64_t keep = 0;               // of so many bytes the pages stay with a kept place
   std::shared_ptr<place_words> places;  // null: all places are used once
+  std::shared_ptr<place_maps> maps;     // null: what is copied goes through read(2) and write(2)
 
   // Which kept place that is; nullopt if it is one that is used once.
   [[nodiscard]] std::optional<std::size_t> kept_place_of(block_reference where) const noexcept;
+};
+
+// The kept place that a payload lies in.
+struct kept_place {
+  std::size_t number;
+  std::uint64_t keep;
+  std::shared_ptr<place_words> words;
+  std::shared_ptr<place_maps> maps;
 };
 
 // Tells the blocks that this process is about to fork: see block.
@@ -64,8 +72,7 @@ class block {
     std::swap(home_, other.home_);
     std::swap(where_, other.where_);
     std::swap(forks_, other.forks_);
-    std::swap(keep_, other.keep_);
-    std::swap(used_, other.used_);
+    std::swap(in_, other.in_);
     return *this;
   }
   ~block() {
@@ -74,13 +81,21 @@ class block {
 
   [[nodiscard]] std::size_t size() const noexcept { return where_.length; }
   // The payload in place, readable and writable. Copy-on-write, so that a fork parts parent and child as
-  // usual.
+  // usual. Its pages are mapped as they are touched, 16 at a time: that takes no longer than to map all at
+  // once, and who looks at a part, or passes the payload on, pays for no more.
   [[nodiscard]] result<mapping> map() const {
-    return home_->map(where_.offset, where_.length, segment::access::copy_on_write, true);
+    return home_->map(where_.offset, where_.length, segment::access::copy_on_write);
   }
-  [[nodiscard]] int read(std::span<std::byte> into) const noexcept {
-    return home_->read_at(where_.offset, into);
-  }
+  // Whether its pages stay when it goes: it is in a kept place, which holds all of it.
+  [[nodiscard]] bool keeps_its_pages() const noexcept { return in_ && where_.length <= in_->keep; }
+  // Where it lies, if it can be passed on as it is, through `home`: there is nothing to be given back but its
+  // place, and no fork has left it to a child.
+  [[nodiscard]] std::optional<block_reference> lent_to(const segment& home) const noexcept;
+  // It has been passed on: its new owner gives the place back.
+  void hand_over() noexcept { home_.reset(); }
+
+  // A copy of it; returns 0 or an errno.
+  [[nodiscard]] int read(std::span<std::byte> into) const noexcept;
 
  private:
   void give_back() noexcept;
@@ -88,8 +103,7 @@ class block {
   std::shared_ptr<const segment> home_;
   block_reference where_;
   std::uint64_t forks_;
-  std::uint64_t keep_ = 0;
-  std::shared_ptr<std::atomic<std::uint32_t>> used_;  // of a kept place
+  std::optional<kept_place> in_;
 };
 
 // The sending side of one region of a segment. Beyond its kept places, a place is handed out once and never
@@ -98,11 +112,15 @@ class block {
 class slab_writer {
  public:
   slab_writer() noexcept = default;
-  slab_writer(std::uint64_t begin, std::uint64_t end) noexcept : next_(begin), in_{begin, end, 0, nullptr} {}
+  slab_writer(std::uint64_t begin, std::uint64_t end) noexcept
+      : next_(begin), in_{begin, end, 0, nullptr, nullptr} {}
   explicit slab_writer(region in) noexcept;
 
   // A place for `length` bytes; ENOSPC when the region is used up.
   result<block_reference> reserve(std::uint64_t length) noexcept;
+  // Writes a part of the payload of that place, `at` bytes after its beginning; parts come in their order.
+  // Returns 0 or the errno of a machine that has no memory left.
+  int write(block_reference where, std::uint64_t at, std::span<const std::byte> bytes, const segment& home);
   // Takes a place back, and its pages, that no reader has been told of.
   void take_back(block_reference where, const segment& home) noexcept;
 
@@ -111,7 +129,10 @@ class slab_writer {
 
   std::uint64_t next_ = 0;
   region in_;
-  std::array<std::uint64_t, kept_places> present_{};  // bytes of a kept place that have pages
+  std::size_t write_present(std::size_t place, std::uint64_t at, std::span<const std::byte> bytes,
+                            const segment& home);
+
+  std::array<std::uint64_t, kept_places> present_{};  // bytes of a kept place whose pages stay
 };
 
 // True if a reference that came from the other side lies in [begin, end).

@@ -54,6 +54,7 @@ enum class counter : std::size_t {
   datagrams_read,     // datagrams that native transports received
   datagrams_sent,     // datagrams that they sent
   sockets_accepted,   // connections taken from a listening socket
+  payloads_returned,  // large results that a worker left where the task had brought them
   count_              // how many there are
 };
 
@@ -81,7 +82,7 @@ inline constexpr std::array<std::string_view, counter_count> counter_names = {
     "workers_left_idle", "file_operations",
     "threaded_file_ops", "socket_operations",
     "datagrams_read",    "datagrams_sent",
-    "sockets_accepted"};
+    "sockets_accepted",  "payloads_returned"};
 
 using counter_values = std::array<std::uint64_t, counter_count>;
 

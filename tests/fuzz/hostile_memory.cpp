@@ -39,7 +39,7 @@ std::shared_ptr<const shm::segment> sparse_segment() {
 }
 
 void read_message(std::vector<std::byte> raw, const std::shared_ptr<const shm::segment>& home) {
-  auto parsed = proc::message::parse(std::move(raw), home, {region_begin, region_end, 0, nullptr});
+  auto parsed = proc::message::parse(std::move(raw), home, {region_begin, region_end, 0, nullptr, nullptr});
   if (!parsed || parsed->body_size() > (std::size_t{1} << 20U)) return;
   std::vector<std::byte> body(parsed->body_size());
   static_cast<void>(parsed->read_body(body));

@@ -31,7 +31,8 @@ inline std::string text_of(byte_span bytes) {
 
 // What a worker of these tests understands: "echo X" answers X, "kill" dies by SIGKILL, "exit" exits with 3,
 // "hold X" waits until the file descriptor X (a pipe's read end, inherited) is readable, "buffers" answers
-// what came out of band, "again X" dies unless the file X is there, which it makes.
+// what came out of band, "back" passes it back as it is, "again X" dies unless the file X is there, which it
+// makes.
 inline void work(worker_link& link) {
   int error = 0;
   link.send({}, 0, ready_tag, error);
@@ -58,11 +59,17 @@ inline void work(worker_link& link) {
       if (task.buffers[0].read(buffer) != 0) ::_exit(4);
       buffers.emplace_back(buffer);
     }
-    const byte_span body = bytes_of(said);
-    if (link.send({.body = {&body, 1}, .buffers = buffers}, task.sequence, value_tag, error) !=
-        worker_link::sent::done) {
-      return;
+    std::vector<shm::block*> received;
+    if (said == "back") {
+      for (shm::block& each : task.buffers) {
+        // What is passed on is not read.
+        buffers.emplace_back(static_cast<const std::byte*>(nullptr), each.size());
+        received.push_back(&each);
+      }
     }
+    const byte_span body = bytes_of(said);
+    const content answer{.body = {&body, 1}, .buffers = buffers, .received = received};
+    if (link.send(answer, task.sequence, value_tag, error) != worker_link::sent::done) return;
   }
 }
 

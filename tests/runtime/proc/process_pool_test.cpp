@@ -8,6 +8,7 @@
 #include <random>
 #include <string>
 
+#include "runtime/trace/counters.h"
 #include "tests/runtime/proc/pool_of_forks.h"
 
 namespace {
@@ -55,6 +56,31 @@ TEST_F(PoolOfForks, BuffersArriveApartFromTheBody) {
   ASSERT_TRUE(end && end->answer.buffers.size() == 1);
   const auto mapped = end->answer.buffers[0].map().value_or_throw("map");
   EXPECT_EQ(text_of(mapped.bytes()), payload);
+}
+
+// The block that brought a payload goes back with it: nothing is copied, and the place comes free when the
+// receiver of the answer drops it, as if the worker had done so.
+TEST_F(PoolOfForks, APayloadThatIsPassedBackStaysWhereItIs) {
+  start_worker();
+  const auto returned = [] {
+    return trace::snapshot()[static_cast<std::size_t>(trace::counter::payloads_returned)];
+  };
+  const std::uint64_t before = returned();
+  for (std::uint64_t round = 0; round < 6; ++round) {
+    const auto all = make_batch(1);
+    const std::string text = "back";
+    const std::string payload(200'000 + 1000 * round, static_cast<char>('a' + round));
+    const byte_span body = bytes_of(text);
+    const byte_span buffer = bytes_of(payload);
+    pool_.submit({.body = {&body, 1}, .buffers = {&buffer, 1}}, all, 0, {.tag = 1});
+    wait_complete(all);
+    auto end = all->take(0);
+    ASSERT_TRUE(end && end->answer.buffers.size() == 1);
+    std::string got(end->answer.buffers[0].size(), ' ');
+    ASSERT_EQ(end->answer.buffers[0].read(std::as_writable_bytes(std::span(got))), 0);
+    EXPECT_EQ(got, payload);
+  }
+  EXPECT_EQ(returned(), before + 6);
 }
 
 TEST_F(PoolOfForks, ADeathFailsTheTaskThatRanAndNoOther) {
@@ -185,7 +211,7 @@ TEST(Message, NonsenseIsNoMessage) {
   for (int round = 0; round < 20000; ++round) {
     std::vector<std::byte> raw(random() % 96);
     for (auto& byte : raw) byte = static_cast<std::byte>(random() % 4 == 0 ? random() & 0xFF : 0);
-    auto parsed = message::parse(raw, home, {task_slab_begin, task_slab_end, 0, nullptr});
+    auto parsed = message::parse(raw, home, {task_slab_begin, task_slab_end, 0, nullptr, nullptr});
     // Whatever it says, it refers to nothing outside the segment: nothing is present there, so there are no
     // blocks.
     if (parsed) {

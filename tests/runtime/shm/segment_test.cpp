@@ -92,13 +92,14 @@ struct kept_slab {
   region in{.begin = std::uint64_t{1} << 40,
             .end = std::uint64_t{1} << 50,
             .keep = 8192,
-            .places = std::make_shared<place_words>()};
+            .places = std::make_shared<place_words>(),
+            .maps = std::make_shared<place_maps>(std::uint64_t{1} << 40, 8192)};
   slab_writer writer{in};
 
   block_reference send(std::size_t size) {
     const std::vector<std::byte> bytes(size, std::byte{7});
     const block_reference where = writer.reserve(size).value_or_throw("reserve");
-    EXPECT_EQ(home->write_at(where.offset, bytes), 0);
+    EXPECT_EQ(writer.write(where, 0, bytes, *home), 0);
     return where;
   }
 };
@@ -121,6 +122,37 @@ TEST(Slab, AKeptPlaceKeepsNoMorePagesThanItMay) {
     const block payload(slab.home, slab.send(1 << 20), slab.in);
   }
   EXPECT_EQ(slab.home->present(), 8192U);
+}
+
+// What is in the pages that stay is copied through mappings of both ends; what is beyond goes through the
+// file.
+TEST(Slab, APayloadPartlyInPagesThatStayArrivesWhole) {
+  kept_slab slab;
+  for (const std::size_t size : {5000U, 8192U, 30000U, 100U, 8191U, 8193U, 20000U}) {
+    std::vector<std::byte> sent(size);
+    for (std::size_t i = 0; i < size; ++i) sent[i] = static_cast<std::byte>((i + size) % 251);
+    const block_reference where = slab.writer.reserve(size).value_or_throw("reserve");
+    const auto half = static_cast<std::ptrdiff_t>(size / 2);
+    ASSERT_EQ(slab.writer.write(where, 0, {sent.begin(), sent.begin() + half}, *slab.home), 0);
+    ASSERT_EQ(slab.writer.write(where, size / 2, {sent.begin() + half, sent.end()}, *slab.home), 0);
+    const block payload(slab.home, where, slab.in);
+    std::vector<std::byte> got(size);
+    ASSERT_EQ(payload.read(got), 0);
+    EXPECT_EQ(got, sent);
+  }
+}
+
+TEST(Slab, OnlyABlockThatLeavesNothingToDoCanBePassedOn) {
+  kept_slab slab;
+  const block small(slab.home, slab.send(8000), slab.in), large(slab.home, slab.send(9000), slab.in);
+  const block once(slab.home, slab.send(10), slab.in);
+  EXPECT_TRUE(small.lent_to(*slab.home));
+  EXPECT_FALSE(large.lent_to(*slab.home)) << "pages have to go back to the machine";
+  EXPECT_FALSE(once.lent_to(*slab.home)) << "it is in no kept place";
+  const auto other = segment::create("t", 4096).value_or_throw("segment");
+  EXPECT_FALSE(small.lent_to(other));
+  note_fork();
+  EXPECT_FALSE(small.lent_to(*slab.home)) << "a child has it, too";
 }
 
 TEST(Slab, WhatFindsNoKeptPlaceFreeGoesToOneThatIsUsedOnce) {
