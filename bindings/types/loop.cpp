@@ -13,6 +13,7 @@
 #include "bindings/types/asyncio_calls.h"
 #include "bindings/types/file_queue.h"
 #include "bindings/types/future_link.h"
+#include "bindings/types/loop_clock.h"
 #include "bindings/types/socket_operation.h"
 
 namespace triga::loops {
@@ -91,8 +92,8 @@ PyGetSetDef loop_getset[] = {
 PyMethodDef* all_methods() {
   static std::vector<PyMethodDef> methods = [] {
     std::vector<PyMethodDef> all;
-    for (const PyMethodDef* part :
-         {schedule_methods, descriptor_methods, run_methods, transport_methods, sockets::loop_methods}) {
+    for (const PyMethodDef* part : {schedule_methods, clock_methods, descriptor_methods, run_methods,
+                                    transport_methods, sockets::loop_methods}) {
       for (; part->ml_name != nullptr; ++part) all.push_back(*part);
     }
     all.push_back({nullptr, nullptr, 0, nullptr});
@@ -108,6 +109,7 @@ py::ref make_base(PyObject* module) {
       {Py_tp_traverse, reinterpret_cast<void*>(loop_traverse)},
       {Py_tp_clear, reinterpret_cast<void*>(loop_clear)},
       {Py_tp_dealloc, reinterpret_cast<void*>(loop_dealloc)},
+      {Py_tp_setattro, reinterpret_cast<void*>(loop_setattr)},
       {Py_tp_methods, all_methods()},
       {Py_tp_members, loop_members},
       {Py_tp_getset, loop_getset},
@@ -136,6 +138,7 @@ void bind_asyncio(PyObject* module, const pybind11::kwargs& given) {
   types.task_name = py::ref::steal(PyUnicode_InternFromString("Task"));
   types.stock_create_task = take("create_task");
   types.context_name = py::ref::steal(PyUnicode_InternFromString("context"));
+  types.time_name = py::ref::steal(PyUnicode_InternFromString("time"));
   types.asyncio_names = find_asyncio_names(module);
 }
 
@@ -144,7 +147,7 @@ void bind_asyncio(PyObject* module, const pybind11::kwargs& given) {
 int state::traverse(visitproc visit, void* arg) const {
   for (const py::ref* each :
        {&base, &native_class, &futures, &tasks, &future_name, &task_name, &stock_create_task, &context_name,
-        &future_link, &asyncio_names, &report_slow, &operation}) {
+        &time_name, &future_link, &asyncio_names, &report_slow, &operation}) {
     Py_VISIT(each->get());
   }
   return handles.traverse(visit, arg);
@@ -152,7 +155,7 @@ int state::traverse(visitproc visit, void* arg) const {
 
 void state::clear() {
   for (py::ref* each : {&base, &native_class, &futures, &tasks, &future_name, &task_name, &stock_create_task,
-                        &context_name, &future_link, &asyncio_names, &report_slow, &operation}) {
+                        &context_name, &time_name, &future_link, &asyncio_names, &report_slow, &operation}) {
     each->reset();
   }
   handles.clear();

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "bindings/py/ref.h"
@@ -57,6 +58,7 @@ struct state {
   py::ref task_name;
   py::ref stock_create_task;  // BaseEventLoop.create_task, for what the fast path leaves alone
   py::ref context_name;       // "context", interned
+  py::ref time_name;          // "time", interned
   py::ref future_link;        // the type of what ties an asyncio future to a native concurrent one
   py::ref asyncio_names;      // see asyncio_calls.h
   py::ref report_slow;        // triga._loop.reports.callback_was_slow
@@ -135,6 +137,7 @@ class core final : public loop::loop_client, public loop::signal_listener {
   bool good() const override { return PyErr_Occurred() == nullptr; }
   void drop(const loop::foreign_callback& callback) override;
   void on_due(void* timer) override;
+  std::optional<time_point> replaced_clock() override;  // loop_clock.cpp
   void on_signal(int number) override;
 
  private:
@@ -165,12 +168,17 @@ struct loop_object {
   char closed;
   char stopping;
   char debug;
+  char clock_replaced;  // timers go by time(), which is not ours
 };
 
 [[nodiscard]] inline loop_object& fields(PyObject* self) noexcept {
   return *reinterpret_cast<loop_object*>(self);
 }
 [[nodiscard]] inline core& core_of(PyObject* self) noexcept { return *fields(self).native; }
+
+[[nodiscard]] inline bool has_overrides(PyObject* self) noexcept {
+  return reinterpret_cast<PyObject*>(Py_TYPE(self)) != core_of(self).types().native_class.get();
+}
 
 // The native half of `loop`, or null with a TypeError set if it is not one of triga's loops. For other rooms.
 core* core_or_error(state& types, PyObject* loop);

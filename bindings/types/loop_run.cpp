@@ -6,6 +6,7 @@
 
 #include "bindings/py/raised.h"
 #include "bindings/types/loop.h"
+#include "bindings/types/loop_clock.h"
 
 namespace triga::loops {
 namespace {
@@ -52,6 +53,7 @@ bool run_until_stopped(PyObject* self) {
 }
 
 PyObject* run_forever(PyObject* self, PyObject*) {
+  look_at_clock(self);
   if (!py::ref::steal(PyObject_CallMethod(self, "_run_forever_setup", nullptr))) return nullptr;
   const bool good = run_until_stopped(self);
   core_of(self).settle_handed_out();

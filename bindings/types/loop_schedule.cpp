@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // LoopBase: what puts callbacks, timers, futures and tasks on the loop.
-#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -8,7 +7,7 @@
 #include "bindings/py/raised.h"
 #include "bindings/types/future_link.h"
 #include "bindings/types/loop.h"
-#include "runtime/base/clock.h"
+#include "bindings/types/loop_clock.h"
 
 namespace triga::loops {
 namespace {
@@ -44,10 +43,6 @@ bool parse(PyObject* self, const char* method, Py_ssize_t before, PyObject* cons
     into.context = args[count + at];
   }
   return true;
-}
-
-bool has_overrides(PyObject* self) noexcept {
-  return reinterpret_cast<PyObject*>(Py_TYPE(self)) != core_of(self).types().native_class.get();
 }
 
 // Handles made in debug mode tell where.
@@ -129,18 +124,6 @@ PyObject* call_soon_threadsafe(PyObject* self, PyObject* const* args, Py_ssize_t
 
 // ---- timers
 
-double seconds_now() noexcept {
-  return std::chrono::duration<double>(monotonic_clock::now().time_since_epoch()).count();
-}
-
-// Rounded up, so that a timer never fires before loop.time() has reached it.
-time_point deadline_of(double seconds) noexcept {
-  constexpr double limit = 9.2e9;  // seconds that 63 bits of nanoseconds hold
-  if (!(seconds < limit)) return never;
-  if (seconds < -limit) return time_point::min();
-  return time_point(nanoseconds(static_cast<std::int64_t>(std::ceil(seconds * 1e9))));
-}
-
 PyObject* schedule(PyObject* self, PyObject* when, const callback_arguments& given) {
   const double seconds = PyFloat_AsDouble(when);
   if (seconds == -1.0 && PyErr_Occurred() != nullptr) return nullptr;
@@ -152,7 +135,7 @@ PyObject* schedule(PyObject* self, PyObject* when, const callback_arguments& giv
     Py_DECREF(handle);
     return nullptr;
   }
-  loop.add_timer(deadline_of(seconds), Py_NewRef(handle));
+  loop.add_timer(time_of(seconds), Py_NewRef(handle));
   loop.hand_out(handle);
   return handle;
 }
@@ -163,16 +146,6 @@ PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObj
   if (args[0] == Py_None) return PyErr_Format(PyExc_TypeError, "when cannot be None");
   if (!check_open(self) || !check_in_debug_mode(self, given.callback, "call_at", false)) return nullptr;
   return schedule(self, args[0], given);
-}
-
-py::ref time_after(PyObject* self, PyObject* delay) {
-  if (!has_overrides(self) && (PyFloat_CheckExact(delay) || PyLong_CheckExact(delay))) {
-    const double seconds = PyFloat_AsDouble(delay);
-    if (seconds == -1.0 && PyErr_Occurred() != nullptr) return py::ref();
-    return py::ref::steal(PyFloat_FromDouble(seconds_now() + seconds));
-  }
-  const py::ref now = py::ref::steal(PyObject_CallMethod(self, "time", nullptr));
-  return now ? py::ref::steal(PyNumber_Add(now.get(), delay)) : py::ref();
 }
 
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
@@ -198,8 +171,6 @@ PyObject* timer_handle_cancelled(PyObject* self, PyObject* handle) {
   if (Py_IS_TYPE(handle, loop.handles().timer.type())) loop.cancel_timer(handle);
   Py_RETURN_NONE;
 }
-
-PyObject* loop_time(PyObject*, PyObject*) { return PyFloat_FromDouble(seconds_now()); }
 
 // Queues a handle that exists already: a signal handler's, or one a subclass made.
 PyObject* add_callback(PyObject* self, PyObject* handle) {
@@ -295,7 +266,6 @@ PyMethodDef schedule_methods[] = {
      "returns a TimerHandle."},
     {"call_later", py::as_method(call_later), fast,
      "call_later(delay, callback, *args, context=None): as call_at(), `delay` seconds from now."},
-    {"time", loop_time, METH_NOARGS, "The loop's clock: CLOCK_MONOTONIC in seconds."},
     {"create_future", create_future, METH_NOARGS, "A new asyncio.Future that belongs to this loop."},
     {"create_task", py::as_method(create_task), fast, "Starts a coroutine as a Task."},
     {"_follow", follow, METH_O, nullptr},

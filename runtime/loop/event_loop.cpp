@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/loop/event_loop.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <new>
 #include <utility>
@@ -69,13 +70,25 @@ bool event_loop::run_once(bool wait) {
   take_inbox();
   if (!client_.good()) return false;
   queue_due_timers();
-  return run_ready() && run_turn_end();
+  return client_.good() && run_ready() && run_turn_end();
 }
 
 time_point event_loop::deadline(bool wait) {
   // Asked on busy turns too, as this is what takes cancelled timers out.
   const time_point first = timers_.empty() ? never : timers_.next_deadline();
-  return wait && ready_.empty() ? first : time_point::min();
+  return wait && ready_.empty() ? wake_time(first) : time_point::min();
+}
+
+// When it will be `due` by the client's clock, supposing that this goes as fast as ours. It is asked again at
+// the latest a day later, as in asyncio (MAXIMUM_SELECT_TIMEOUT).
+time_point event_loop::wake_time(time_point due) {
+  const std::optional<time_point> now = due != never ? client_.replaced_clock() : std::nullopt;
+  if (!now) return due;
+  if (!client_.good()) return time_point::min();
+  const auto count = [](time_point time) { return static_cast<double>(time.time_since_epoch().count()); };
+  constexpr double day = 86'400e9;
+  const double left = std::clamp(count(due) - count(*now), 0.0, day);
+  return monotonic_clock::now() + nanoseconds(static_cast<std::int64_t>(left));
 }
 
 bool event_loop::poll(time_point until) {
@@ -137,7 +150,8 @@ void event_loop::take_inbox() {
 
 void event_loop::queue_due_timers() {
   if (timers_.empty()) return;
-  const time_point now = monotonic_clock::now();
+  const std::optional<time_point> replaced = client_.replaced_clock();
+  const time_point now = replaced ? *replaced : monotonic_clock::now();
   std::uint64_t fired = 0;
   while (timers_.due(now)) {
     void* timer = timers_.take_first();

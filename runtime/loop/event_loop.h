@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "runtime/base/clock.h"
@@ -50,6 +51,8 @@ class loop_client {
   virtual void drop(const foreign_callback& callback) = 0;
   // A timer came due and left the heap; it will be run as a callback.
   virtual void on_due(void* timer) = 0;
+  // What time it is for the timers, where the client has another clock than the monotonic one.
+  virtual std::optional<time_point> replaced_clock() { return std::nullopt; }
 
  protected:
   ~loop_client() = default;
@@ -132,6 +135,7 @@ class event_loop {
     return (tagged & native_tag) != 0 ? reinterpret_cast<ready_task*>(tagged & ~native_tag) : nullptr;
   }
   [[nodiscard]] time_point deadline(bool wait);
+  [[nodiscard]] time_point wake_time(time_point due);
   bool poll(time_point until);
   bool wait(time_point until);
   bool look_out();

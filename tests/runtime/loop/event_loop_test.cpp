@@ -40,6 +40,7 @@ struct test_client final : loop_client {
   bool good() const override { return !failed; }
   void drop(const foreign_callback&) override { ++dropped; }
   void on_due(void*) override { ++due; }
+  std::optional<time_point> replaced_clock() override { return clock; }
 
   std::function<void()> blocking;
   foreign_callback last;
@@ -47,6 +48,7 @@ struct test_client final : loop_client {
   int dropped = 0;
   int due = 0;
   bool failed = false;
+  std::optional<time_point> clock;
 };
 
 struct EventLoop : testing::Test {
@@ -127,6 +129,20 @@ TEST_F(EventLoop, TimersRunBehindWhatIsQueuedAndNeverEarly) {
   loop.add_timer(when, note(2));
   loop.call_soon(note(1));
   EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, (std::vector{1, 2}));
+}
+
+TEST_F(EventLoop, TimersGoByTheClientsClockIfItHasOne) {
+  client.clock = time_point(std::chrono::hours(1));
+  loop.add_timer(*client.clock + std::chrono::hours(2), note(2));
+  loop.add_timer(*client.clock + std::chrono::milliseconds(1), note(1));
+  ASSERT_TRUE(loop.run_once(true));  // waits for what is due first, and finds a clock that stands still
+  EXPECT_EQ(client.due, 0);
+  *client.clock += std::chrono::milliseconds(1);
+  ASSERT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, (std::vector{1}));
+  *client.clock += std::chrono::hours(2);
+  ASSERT_TRUE(loop.run_once(true));
   EXPECT_EQ(order, (std::vector{1, 2}));
 }
 
