@@ -527,8 +527,9 @@ def test_the_main_modules_code_is_compiled_once(tmp_path: Path) -> None:
     script = tmp_path / "kept.py"
     script.write_text("value = 1\n")
     probe = (
-        "import runpy, os, sys; from triga._processes.main_code import keep, offer; stock = runpy._get_code_from_file\n"
+        "import pkgutil, runpy, os, sys; from triga._processes.main_code import keep, offer\n"
         "import builtins; path, compile_, hooks = sys.argv[1], compile, sys.path_hooks[:]\n"
+        "stock = runpy._get_code_from_file\n"
         "keep(path); offer(); assert runpy._get_code_from_file is stock, 'written just now'\n"
         "os.utime(path, (0, 0)); keep(path); builtins.compile = None; offer(); sys.path_hooks.clear()\n"
         "assert runpy.run_path(path)['value'] == 1; assert runpy._get_code_from_file is stock\n"
