@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -45,3 +46,24 @@ def loop(backend: str) -> Iterator[Any]:
     assert isinstance(made, _core.LoopBase) == (backend == "triga")
     yield made
     made.close()
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Any]]:
+    """Runs a coroutine function on a new loop, within a minute, and fails on what its exception handler was told.
+
+    Where ``expected_reports`` says how many reports there will be, the function gets the list of them.
+    """
+    reports: list[dict[str, Any]] = []
+
+    def run_one(main: Any, expected_reports: int = 0) -> Any:
+        async def body() -> Any:
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+            return await asyncio.wait_for(main(reports) if expected_reports else main(), 60)
+
+        result = asyncio.run(body())
+        assert len(reports) == expected_reports, reports
+        return result
+
+    yield run_one
+    gc.collect()

@@ -11,7 +11,6 @@ import socket
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,23 +20,6 @@ import pytest
 import triga
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-@pytest.fixture
-def run() -> Iterator[Callable[[Any], Any]]:
-    """Runs a coroutine function on a new loop, within a minute, and fails on what the exception handler was told."""
-    reports: list[dict[str, Any]] = []
-
-    def run_one(main: Any) -> Any:
-        async def body() -> Any:
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
-            return await asyncio.wait_for(main(), 60)
-
-        result = asyncio.run(body())
-        assert reports == []
-        return result
-
-    yield run_one
 
 
 def new_reader(limit: int = 2**16) -> Any:

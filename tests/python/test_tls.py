@@ -8,7 +8,6 @@ import random
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -43,23 +42,6 @@ def contexts(certificate: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     client.load_cert_chain(certificate)
     client.set_alpn_protocols(["other", "echo"])
     return server, client
-
-
-@pytest.fixture
-def run() -> Iterator[Callable[[Any], Any]]:
-    """Runs a coroutine function on a new loop, within a minute, and fails on what the exception handler was told."""
-    reports: list[dict[str, Any]] = []
-
-    def run_one(main: Any) -> Any:
-        async def body() -> Any:
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
-            return await asyncio.wait_for(main(), 60)
-
-        result = asyncio.run(body())
-        assert reports == []
-        return result
-
-    yield run_one
 
 
 async def echo(reader: Any, writer: Any) -> None:
