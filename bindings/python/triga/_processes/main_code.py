@@ -55,7 +55,7 @@ def keep(path: str | None) -> None:
 def offer() -> None:
     """In a clone: runpy.run_path() of the file uses the kept code, the first time, if the file is still the same.
 
-    Nor does it ask then whether the file is an archive or a directory to import from: that is much of what an empty process does.
+    Nor does it ask then whether the file is an archive or a directory to import from.
     """
     if _kept is None:
         return
