@@ -1,4 +1,4 @@
-"""What the tests of stream transports share: protocols that write down what they are told, and a connected transport."""
+"""What the tests of stream transports share: protocols that write down what they are told, and how to connect one."""
 
 from __future__ import annotations
 
