@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="runs of each arm: 7, or 3 if --quick")
     parser.add_argument("--scale", type=float, help="how much work a run does: 1, or 0.1 if --quick")
-    parser.add_argument("--quick", action="store_true", help="a first look, in under three minutes")
+    parser.add_argument("--quick", action="store_true", help="a first look, in about ten minutes")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg")

@@ -113,7 +113,8 @@ def test_reading_starts_again_in_the_context_of_who_resumes_it() -> None:
         variable.set("resumed")
         connection.transport.resume_reading()
         variable.set("later")
-        assert await connection.say(b"x") == "resumed"
+        # From 3.15 on a connection has one context, which is its server's task's or its maker's.
+        assert await connection.say(b"x") == ("resumed" if sys.version_info < (3, 15) else None)
         await connection.close()
 
     asyncio.run(main())
