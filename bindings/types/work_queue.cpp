@@ -4,11 +4,15 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <new>
 
 #include "bindings/module_state.h"
 #include "bindings/py/gil.h"
+#include "bindings/py/ref.h"
 #include "bindings/py/throw_raised.h"
 #include "bindings/types/future.h"
 #include "bindings/types/worker_context.h"
@@ -19,26 +23,48 @@ namespace {
 
 thread_local PyObject* worker_context_run = nullptr;
 
+// sys.getswitchinterval()
+nanoseconds switch_interval() noexcept {
+  PyObject* const function = PySys_GetObject("getswitchinterval");  // borrowed
+  const py::ref seconds = py::ref::steal(function != nullptr ? PyObject_CallNoArgs(function) : nullptr);
+  const double value = seconds ? PyFloat_AsDouble(seconds.get()) : 0.005;
+  PyErr_Clear();
+  return nanoseconds(static_cast<std::int64_t>(std::clamp(value, 0.0, 1e9) * 1e9));
+}
+
 // A worker holds the GIL while it runs tasks. A task in Python gives the GIL up when it is asked to; a run of
-// tasks that are all C would not, so a turn ends after CPython's switch interval.
+// tasks that are all C would not, so a turn ends after two of CPython's switch intervals.
+//
+// Not after one: who waits for the GIL asks for it after a whole interval without being woken. A release
+// wakes it, too late to find the GIL free, and the next interval begins for both: one that came just before
+// each request would keep the waiter out for as long as there are tasks. At the end of the second interval
+// the request is there, and CPython does not give the GIL back before somebody else has had it.
 class gil_hooks final : public exec::thread_hooks {
  public:
   explicit gil_hooks(PyThreadState* detached) noexcept : state_(detached) {}
 
   void attach() override {
     PyEval_RestoreThread(state_);
-    turn_ends_ = monotonic_clock::now() + std::chrono::milliseconds(5);
+    turn_began_ = monotonic_clock::now();
+    turn_ends_ = turn_began_ + usual_turn;
   }
   void detach() override { state_ = py::let_go_of_gil(); }
   [[nodiscard]] bool turn_is_over() override {
-    return ++tasks_ % 4 == 0 && monotonic_clock::now() >= turn_ends_;
+    if (++tasks_ % 4 != 0) return false;
+    const time_point now = monotonic_clock::now();
+    if (now < turn_ends_) return false;
+    turn_ends_ = turn_began_ + 2 * switch_interval();  // which the program may have changed
+    return now >= turn_ends_;
   }
 
   [[nodiscard]] PyThreadState* state() const noexcept { return state_; }
 
  private:
+  static constexpr nanoseconds usual_turn = std::chrono::milliseconds(10);
+
   PyThreadState* state_;
   unsigned tasks_ = 0;
+  time_point turn_began_{};
   time_point turn_ends_{};
 };
 

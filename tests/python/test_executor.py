@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
@@ -220,3 +221,23 @@ def test_an_exception_keeps_the_traceback_of_the_task(backend: str) -> None:
             assert caught.traceback[-1].name == "task"
         error = future.exception()
         assert error is caught.value and error.__cause__ is None and error.__context__ is None
+
+
+@pytest.mark.parametrize("interval", [0.005, 0.03])
+def test_a_pool_that_is_never_idle_leaves_others_their_turns(backend: str, interval: float) -> None:
+    """Its worker let go of the GIL just before each request for it, and took it back before the waiter was awake."""
+
+    def again(pool: concurrent.futures.Executor) -> None:
+        if not done.is_set():
+            pool.submit(again, pool)
+
+    done, before = threading.Event(), sys.getswitchinterval()
+    sys.setswitchinterval(interval)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            pool.submit(again, pool)
+            for _ in range(50):
+                time.sleep(0)  # lets go of the GIL, and waits for it
+            done.set()
+    finally:
+        sys.setswitchinterval(before)
