@@ -10,8 +10,8 @@ from triga._processes.child import ChildPopen, native_bases
 from triga._processes.fallback import reason_of, tell
 from triga._processes.forkserver import is_left, leave_to_standard_library, start
 from triga._processes.launcher import why_not_here
-from triga._processes.letter import Letter
 from triga._processes.popen_spawn import pickled
+from triga._processes.preparation_pipe import PreparationPipe
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -46,15 +46,15 @@ def make_popen(module: ModuleType) -> type:
 
         def _launch_natively(self, process_obj: BaseProcess) -> None:
             data = pickled(self, process_obj)
-            letter = Letter()
+            pipe = PreparationPipe()
             try:
-                letter.write(data)
-                child = start(forkserver._forkserver, letter.reader, self._fds)
+                pipe.write(data)
+                child = start(forkserver._forkserver, pipe.reader, self._fds)
             except BaseException:
-                letter.give_up()
+                pipe.give_up()
                 raise
             self._adopt(child)
-            letter.finish()
+            pipe.finish()
 
     Popen.__module__ = module.__name__
     Popen.__qualname__ = "Popen"

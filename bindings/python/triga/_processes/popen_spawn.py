@@ -10,7 +10,7 @@ from multiprocessing import context, reduction, resource_tracker, spawn
 from triga._processes.child import native_bases, own_pidfd
 from triga._processes.fallback import reason_of, tell
 from triga._processes.launcher import why_not_here
-from triga._processes.letter import ANY, Letter, open_standard_streams
+from triga._processes.preparation_pipe import ANY, PreparationPipe, open_standard_streams
 from triga._processes.spawn_zygote import zygote
 from triga._processes.tracker import start_tracker
 
@@ -61,20 +61,20 @@ def make_popen(module: ModuleType) -> type:
             data = pickled(self, process_obj)
             streams = open_standard_streams()
             inherited = list(dict.fromkeys([*streams, *map(int, self._fds)]))
-            letter = Letter()
+            pipe = PreparationPipe()
 
             def tell_it(changed: bool) -> None:
                 variables = dict(os.environb) if changed else None
                 head = pickle.dumps({"environment": variables, "streams": streams, "tracker": tracker})
-                letter.write(len(head).to_bytes(8, "little"), head, data)
+                pipe.write(len(head).to_bytes(8, "little"), head, data)
 
             try:
-                child = zygote.start([letter.reader, own_pidfd(), *inherited], [ANY, ANY, *inherited], tell_it)
+                child = zygote.start([pipe.reader, own_pidfd(), *inherited], [ANY, ANY, *inherited], tell_it)
             except BaseException:
-                letter.give_up()
+                pipe.give_up()
                 raise
             self._adopt(child)
-            letter.finish()
+            pipe.finish()
 
     Popen.__module__ = module.__name__
     Popen.__qualname__ = "Popen"

@@ -97,7 +97,8 @@ class Reserve:
 
     def close(self) -> None:
         """Ends the clones that wait, and the connection. One that the zygote is still making ends by itself."""
-        while self._ordered and _is_readable(self._control):
+        # The control socket is closed already where leave() was interrupted.
+        while self._ordered and self._control.fileno() >= 0 and _is_readable(self._control):
             try:
                 self._collect()
             except OSError:

@@ -11,7 +11,7 @@ import pickle
 from multiprocessing import resource_tracker
 
 from triga._processes.child import own_pidfd
-from triga._processes.letter import ANY, Letter, open_standard_streams
+from triga._processes.preparation_pipe import ANY, PreparationPipe, open_standard_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 def _start(zygote: SpawnZygote, reader: int) -> int:
     streams = open_standard_streams()
-    letter = Letter()
+    pipe = PreparationPipe()
 
     def tell(changed: bool) -> None:
         variables = dict(os.environb) if changed else None
         head = pickle.dumps({"environment": variables, "streams": streams, "tracker": None})
-        letter.write(len(head).to_bytes(8, "little"), head)
+        pipe.write(len(head).to_bytes(8, "little"), head)
 
     try:
-        child = zygote.start([letter.reader, own_pidfd(), reader, *streams], [ANY, ANY, ANY, *streams], tell)
+        child = zygote.start([pipe.reader, own_pidfd(), reader, *streams], [ANY, ANY, ANY, *streams], tell)
     except BaseException:
-        letter.give_up()
+        pipe.give_up()
         raise
-    letter.finish()
+    pipe.finish()
     return child.pid
 
 
@@ -48,16 +48,14 @@ def start_tracker(zygote: SpawnZygote) -> None:
     reader, writer = os.pipe()
     try:
         pid = _start(zygote, reader)
-    except BaseException:
-        os.close(writer)
-        raise
+        # Not held over the start: a finalizer that runs meanwhile may want it, in this thread.
+        with tracker._lock:
+            if tracker._fd is None:
+                tracker._pid = pid
+                tracker._fd = writer  # last: it says that there is one
     finally:
         os.close(reader)
-    # Not held over the start: a finalizer that runs meanwhile may want it, in this thread.
-    with tracker._lock:
-        if tracker._fd is None:
-            tracker._pid = pid
-            tracker._fd = writer  # last: it says that there is one
-            return
-    os.close(writer)  # at which ours ends: another thread was first
-    os.waitpid(pid, 0)
+        if tracker._fd != writer:
+            os.close(writer)  # at which ours ends, if there is one
+    if tracker._fd != writer:
+        os.waitpid(pid, 0)  # another thread was first

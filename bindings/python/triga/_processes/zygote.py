@@ -1,7 +1,7 @@
 """What runs in a zygote, and in a clone of it until multiprocessing.spawn takes over.
 
 The first start of a program waits for all that is imported here, and by launcher.py in the program. So neither these
-modules nor those that they import need typing, pathlib or logging, each of which takes as long as ten others.
+modules nor those that they import need typing, pathlib or logging, which are dear.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
     _install(frozenset(told["parts"]))
     serve = _serve_spawn
     if told["kind"] != "spawn":
-        # Not above: what it needs beside costs a spawned process's first start a tenth.
+        # Not above: a spawned process's first start would wait for what it needs beside.
         from triga._processes.forkserver_zygote import serve_forkserver as serve
     import_all(told["modules"])
     keep(told["main_path"])

@@ -1,4 +1,4 @@
-"""What a process that is started is given to read."""
+"""The pipe from which a process that is started reads its preparation data and what it is to run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def open_standard_streams() -> list[int]:
     return found
 
 
-class Letter:
+class PreparationPipe:
     """A pipe with what a process is to read: as much as the pipe holds can lie there before the process starts."""
 
     def __init__(self) -> None:
