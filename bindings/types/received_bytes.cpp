@@ -7,7 +7,7 @@ thread_local received_bytes* received_bytes::current_ = nullptr;
 
 bool received_bytes::note(PyObject* bytes, shm::block& from) {
   if (current_ == nullptr || !from.keeps_its_pages()) return false;
-  current_->entries_.push_back({py::ref::borrow(bytes), std::move(from)});
+  current_->entries_.push_front({py::ref::borrow(bytes), std::move(from)});
   return true;
 }
 
