@@ -192,6 +192,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   py::ref name_by(const py::ref& method, int (*ask)(int, sockaddr*, socklen_t*));
   std::span<std::byte> protocol_memory();
   std::span<std::byte> exact_memory();
+  void release_view();
   void release_read_memory();
   py::ref received_bytes(std::size_t count);
   bool send_or_queue(PyObject* data, const void* start, std::size_t size);

@@ -2,6 +2,7 @@
 // What a transport reads, and how its protocol gets it.
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "bindings/py/raised.h"
 #include "bindings/types/stream_transport.h"
@@ -54,16 +55,24 @@ std::span<std::byte> transport::protocol_memory() {
     fatal(call_failed);
     return {};
   }
-  if (PyObject_GetBuffer(buffer.get(), &types_.reading.view, PyBUF_WRITABLE) < 0) {
+  Py_buffer view;  // as its owner may run Python code here, too
+  if (PyObject_GetBuffer(buffer.get(), &view, PyBUF_WRITABLE) < 0) {
     fatal("Fatal read error on socket transport");
     return {};
   }
+  types_.reading.view = view;
   return {static_cast<std::byte*>(types_.reading.view.buf),
           static_cast<std::size_t>(types_.reading.view.len)};
 }
 
+// What a buffer's owner does at its release may be Python code, beside which another loop's thread reads.
+void transport::release_view() {
+  Py_buffer view = std::exchange(types_.reading.view, {});
+  PyBuffer_Release(&view);
+}
+
 void transport::release_read_memory() {
-  if (types_.reading.view.obj != nullptr) PyBuffer_Release(&types_.reading.view);
+  release_view();
   types_.reading.exact.reset();
 }
 
@@ -81,7 +90,7 @@ py::ref transport::received_bytes(std::size_t count) {
 void transport::received(std::size_t count) {
   last_read_was_large_ = count >= large_read;
   if (types_.reading.view.obj != nullptr) {
-    PyBuffer_Release(&types_.reading.view);
+    release_view();
     const py::ref size = py::ref::steal(PyLong_FromSize_t(count));
     if (!size || !call_method(held().protocol.get(), types_.names.buffer_updated, size.get())) {
       fatal("Fatal error: protocol.buffer_updated() call failed.");
