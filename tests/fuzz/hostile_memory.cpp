@@ -33,16 +33,37 @@ struct alignas(64) memory {
   }
 };
 
+// With a page of an honest payload, so that there is something to refer to.
 std::shared_ptr<const shm::segment> sparse_segment() {
-  return std::make_shared<const shm::segment>(
+  auto made = std::make_shared<const shm::segment>(
       shm::segment::create("triga-fuzz", region_end).value_or_throw("segment"));
+  const std::array<std::byte, 4096> page{};
+  static_cast<void>(made->write_at(region_begin, page));
+  return made;
+}
+
+// The region that a pool writes its tasks to, whose kept places a worker may name in an answer.
+const shm::region& returned() {
+  static const shm::region tasks{
+      .begin = proc::task_slab_begin,
+      .end = proc::task_slab_end,
+      .keep = std::uint64_t{1} << 20U,
+      .places = std::make_shared<shm::place_words>(),
+      .maps = std::make_shared<shm::place_maps>(proc::task_slab_begin, std::uint64_t{1} << 20U)};
+  return tasks;
 }
 
 void read_message(std::vector<std::byte> raw, const std::shared_ptr<const shm::segment>& home) {
-  auto parsed = proc::message::parse(std::move(raw), home, {region_begin, region_end, 0, nullptr, nullptr});
+  auto parsed = proc::message::parse(std::move(raw), home, {region_begin, region_end, 0, nullptr, nullptr},
+                                     &returned());
   if (!parsed || parsed->body_size() > (std::size_t{1} << 20U)) return;
   std::vector<std::byte> body(parsed->body_size());
   static_cast<void>(parsed->read_body(body));
+  for (const shm::block& each : parsed->buffers) {
+    std::vector<std::byte> buffer(each.size());
+    static_cast<void>(each.read(buffer));
+    static_cast<void>(each.map());
+  }
 }
 
 void read_ring(std::span<const std::byte> input) {
