@@ -125,6 +125,16 @@ class PoolOfForks : public ::testing::Test {
     wait([&what] { return what->complete(); });
   }
 
+  // How a task ended whose one buffer was PAYLOAD.
+  auto answer_with_buffer(const std::string& text, const std::string& payload) {
+    const auto all = make_batch(1);
+    const byte_span body = bytes_of(text);
+    const byte_span buffer = bytes_of(payload);
+    pool_.submit({.body = {&body, 1}, .buffers = {&buffer, 1}}, all, 0, {.tag = 1});
+    wait_complete(all);
+    return all->take(0);
+  }
+
   static std::string answer(batch& from, std::uint64_t index) {
     auto end = from.take(index);
     if (!end) return "nothing";

@@ -45,14 +45,8 @@ TEST_F(PoolOfForks, CarriesPayloadsThatFitNoRing) {
 
 TEST_F(PoolOfForks, BuffersArriveApartFromTheBody) {
   start_worker();
-  const auto all = make_batch(1);
-  const std::string text = "buffers";
   const std::string payload(200'000, 'z');
-  const byte_span body = bytes_of(text);
-  const byte_span buffer = bytes_of(payload);
-  pool_.submit({.body = {&body, 1}, .buffers = {&buffer, 1}}, all, 0, {.tag = 1});
-  wait_complete(all);
-  auto end = all->take(0);
+  auto end = answer_with_buffer("buffers", payload);
   ASSERT_TRUE(end && end->answer.buffers.size() == 1);
   const auto mapped = end->answer.buffers[0].map().value_or_throw("map");
   EXPECT_EQ(text_of(mapped.bytes()), payload);
@@ -67,14 +61,8 @@ TEST_F(PoolOfForks, APayloadThatIsPassedBackStaysWhereItIs) {
   };
   const std::uint64_t before = returned();
   for (std::uint64_t round = 0; round < 6; ++round) {
-    const auto all = make_batch(1);
-    const std::string text = "back";
     const std::string payload(200'000 + 1000 * round, static_cast<char>('a' + round));
-    const byte_span body = bytes_of(text);
-    const byte_span buffer = bytes_of(payload);
-    pool_.submit({.body = {&body, 1}, .buffers = {&buffer, 1}}, all, 0, {.tag = 1});
-    wait_complete(all);
-    auto end = all->take(0);
+    auto end = answer_with_buffer("back", payload);
     ASSERT_TRUE(end && end->answer.buffers.size() == 1);
     std::string got(end->answer.buffers[0].size(), ' ');
     ASSERT_EQ(end->answer.buffers[0].read(std::as_writable_bytes(std::span(got))), 0);
