@@ -35,3 +35,17 @@ def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "TRIGA": "1", **environment},
         timeout=60,
     )
+
+
+def assert_ctrl_c_ends(statement: str) -> None:
+    """The blocking STATEMENT ends in KeyboardInterrupt when a SIGINT comes, and nothing else happens."""
+    done = run(
+        "import os, queue, signal, threading\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n"
+        f"    {statement}\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)

@@ -12,15 +12,13 @@ from typing import Any
 HAS_FAULTS_UNTIL_3_14 = (3, 12) <= sys.version_info < (3, 14)  # writelines() with empty chunks, and after the end
 
 
-class Recorder(asyncio.Protocol):
-    """Writes down what it is told, and wakes who waits for a change."""
+class Notebook:
+    """What a protocol was told, for those who wait for it."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.data = b""
         self.changed = asyncio.Event()
-        self.lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        self.transport: Any = None
 
     def tell(self, what: Any) -> None:
         self.told.append(what)
@@ -30,7 +28,17 @@ class Recorder(asyncio.Protocol):
         """Waits until what was told makes the condition true."""
         while not condition():
             self.changed.clear()
-            await asyncio.wait_for(self.changed.wait(), 30)
+            async with asyncio.timeout(30):  # wait_for() would take a turn more, in which a pipe may end
+                await self.changed.wait()
+
+
+class Recorder(Notebook, asyncio.Protocol):
+    """Writes down what it is told, and wakes who waits for a change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        self.transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import triga
+from tests.python.recorder import Notebook
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -23,22 +24,8 @@ def run(main: Callable[[Any], Awaitable[None]]) -> None:
     asyncio.run(body())
 
 
-class Recorder(asyncio.Protocol):
+class Recorder(Notebook, asyncio.Protocol):
     """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-        self.data = b""
-        self.changed = asyncio.Event()
-
-    def tell(self, what: Any) -> None:
-        self.told.append(what)
-        self.changed.set()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self.changed.clear()
-            await self.changed.wait()
 
     def data_received(self, data: bytes) -> None:
         assert type(data) is bytes

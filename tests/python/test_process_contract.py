@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_processes import METHODS, run, values
+from process_scripts import METHODS, run, values
 
 __all__ = ["run"]  # a fixture
 

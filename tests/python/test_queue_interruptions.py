@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.python.blocking import run
+from tests.python.blocking import assert_ctrl_c_ends, run
 
 BLOCKED = {
     "get": "queue.Queue().get()",
@@ -20,16 +20,7 @@ BLOCKED = {
 
 @pytest.mark.parametrize("blocked", BLOCKED)
 def test_ctrl_c_ends_a_blocked_call(blocked: str) -> None:
-    done = run(
-        "import queue, signal, sys, threading, _thread, time, os\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-        "try:\n"
-        f"    {BLOCKED[blocked]}\n"
-        "except KeyboardInterrupt:\n"
-        "    print('interrupted')\n"
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
+    assert_ctrl_c_ends(BLOCKED[blocked])
 
 
 def test_a_signal_handler_runs_and_the_wait_goes_on_for_the_rest_of_its_time() -> None:

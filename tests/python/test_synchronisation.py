@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import triga
-from tests.python.blocking import run, start, until
+from tests.python.blocking import assert_ctrl_c_ends, start, until
 
 NAMES = ["Condition", "Event", "Semaphore", "BoundedSemaphore"]
 
@@ -303,13 +303,4 @@ BLOCKED = {
 
 @pytest.mark.parametrize("blocked", BLOCKED)
 def test_ctrl_c_ends_a_blocked_call(blocked: str) -> None:
-    done = run(
-        "import os, signal, threading\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-        "try:\n"
-        f"    {BLOCKED[blocked]}\n"
-        "except KeyboardInterrupt:\n"
-        "    print('interrupted')\n"
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
+    assert_ctrl_c_ends(BLOCKED[blocked])
