@@ -15,10 +15,12 @@ struct futures_state {
   py::ref executor_core;  // _core.ExecutorCore
   py::ref watch;          // _core.CompletionWatch
   py::ref report_callback;  // report_callback(future, exception): logs what a callback raised
+  py::ref empty_function;   // see embed::gil_turn
 
   template <class Visit>
   int each(Visit visit) {
-    for (py::ref* each : {&future_core, &future, &work_queue, &executor_core, &watch, &report_callback}) {
+    for (py::ref* each :
+         {&future_core, &future, &work_queue, &executor_core, &watch, &report_callback, &empty_function}) {
       if (const int stop = visit(*each)) return stop;
     }
     return 0;

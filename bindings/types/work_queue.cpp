@@ -4,10 +4,7 @@
 #include <Python.h>
 #include <structmember.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <new>
 
 #include "bindings/module_state.h"
@@ -16,6 +13,7 @@
 #include "bindings/py/throw_raised.h"
 #include "bindings/types/future.h"
 #include "bindings/types/worker_context.h"
+#include "runtime/embed/gil_turn.h"
 #include "runtime/trace/counters.h"
 
 namespace triga {
@@ -23,49 +21,24 @@ namespace {
 
 thread_local PyObject* worker_context_run = nullptr;
 
-// sys.getswitchinterval()
-nanoseconds switch_interval() noexcept {
-  PyObject* const function = PySys_GetObject("getswitchinterval");  // borrowed
-  const py::ref seconds = py::ref::steal(function != nullptr ? PyObject_CallNoArgs(function) : nullptr);
-  const double value = seconds ? PyFloat_AsDouble(seconds.get()) : 0.005;
-  PyErr_Clear();
-  return nanoseconds(static_cast<std::int64_t>(std::clamp(value, 0.0, 1e9) * 1e9));
-}
-
-// A worker holds the GIL while it runs tasks. A task in Python gives the GIL up when it is asked to; a run of
-// tasks that are all C would not, so a turn ends after two of CPython's switch intervals.
-//
-// Not after one: who waits for the GIL asks for it after a whole interval without being woken. A release
-// wakes it, too late to find the GIL free, and the next interval begins for both: one that came just before
-// each request would keep the waiter out for as long as there are tasks. At the end of the second interval
-// the request is there, and CPython does not give the GIL back before somebody else has had it.
 class gil_hooks final : public exec::thread_hooks {
  public:
-  explicit gil_hooks(PyThreadState* detached) noexcept : state_(detached) {}
+  gil_hooks(PyThreadState* detached, PyObject* empty_function) noexcept
+      : state_(detached), empty_function_(empty_function) {}
 
   void attach() override {
     PyEval_RestoreThread(state_);
-    turn_began_ = monotonic_clock::now();
-    turn_ends_ = turn_began_ + usual_turn;
+    turn_.begin();
   }
   void detach() override { state_ = py::let_go_of_gil(); }
-  [[nodiscard]] bool turn_is_over() override {
-    if (++tasks_ % 4 != 0) return false;
-    const time_point now = monotonic_clock::now();
-    if (now < turn_ends_) return false;
-    turn_ends_ = turn_began_ + 2 * switch_interval();  // which the program may have changed
-    return now >= turn_ends_;
-  }
+  void after_task() override { turn_.after_task(empty_function_); }
 
   [[nodiscard]] PyThreadState* state() const noexcept { return state_; }
 
  private:
-  static constexpr nanoseconds usual_turn = std::chrono::milliseconds(10);
-
   PyThreadState* state_;
-  unsigned tasks_ = 0;
-  time_point turn_began_{};
-  time_point turn_ends_{};
+  PyObject* const empty_function_;
+  embed::gil_turn turn_;
 };
 
 // work(run=None) -> whether it left because it was idle for too long: a worker's life. `run` is called with
@@ -74,9 +47,11 @@ PyObject* queue_work(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   worker_context_run = count > 0 && args[0] != Py_None ? args[0] : nullptr;
   // Safe: the caller's frame keeps the queue (and `run`) alive; the pool touches no Python object but in
   // tasks, which run between attach() and detach().
-  gil_hooks hooks(py::let_go_of_gil());
+  PyObject* const empty_function = Py_XNewRef(state_of(Py_TYPE(self)).futures.empty_function.get());
+  gil_hooks hooks(py::let_go_of_gil(), empty_function);
   const auto why = as_work_queue(self)->pool.work(hooks);
   PyEval_RestoreThread(hooks.state());
+  Py_XDECREF(empty_function);
   worker_context_run = nullptr;
   return PyBool_FromLong(why == exec::thread_pool::left::idle);
 }
@@ -267,6 +242,7 @@ void add_work_queue_type(PyObject* module) {
   if (!state.work_queue || PyModule_AddObjectRef(module, "WorkQueue", state.work_queue.get()) != 0) {
     py::throw_raised();
   }
+  state.empty_function = py::ref::steal(embed::gil_turn::new_empty_function());
 }
 
 }  // namespace triga

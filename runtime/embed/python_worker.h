@@ -3,7 +3,7 @@
 
 #include <Python.h>
 
-#include "runtime/base/clock.h"
+#include "runtime/embed/gil_turn.h"
 #include "runtime/exec/thread_hooks.h"
 
 namespace triga::embed {
@@ -22,6 +22,7 @@ class python_worker final : public exec::thread_hooks {
   ~python_worker() {
     if (state_ == nullptr) return;
     PyEval_RestoreThread(state_);
+    Py_CLEAR(empty_function_);
     PyThreadState_Clear(state_);
     PyThreadState_DeleteCurrent();
   }
@@ -29,21 +30,19 @@ class python_worker final : public exec::thread_hooks {
   void attach() override {
     if (state_ == nullptr) state_ = PyThreadState_New(interpreter_);
     PyEval_RestoreThread(state_);
-    turn_ends_ = monotonic_clock::now() + turn;
+    if (empty_function_ == nullptr) empty_function_ = gil_turn::new_empty_function();
+    turn_.begin();
   }
 
   void detach() override { PyEval_SaveThread(); }
 
-  // CPython's own switch interval: between tasks no bytecode runs that would hear another thread ask for the
-  // GIL.
-  [[nodiscard]] bool turn_is_over() override { return monotonic_clock::now() >= turn_ends_; }
+  void after_task() override { turn_.after_task(empty_function_); }
 
  private:
-  static constexpr auto turn = std::chrono::milliseconds(5);
-
   PyInterpreterState* interpreter_;
   PyThreadState* state_ = nullptr;
-  time_point turn_ends_{};
+  PyObject* empty_function_ = nullptr;
+  gil_turn turn_;
 };
 
 }  // namespace triga::embed

@@ -83,14 +83,15 @@ thread_pool::left thread_pool::work(thread_hooks& hooks) {
       if (self.to_finish == nullptr) continue;
     }
     attach(self, hooks);
-    run_turn(self, hooks);
+    run_tasks(self, hooks);
     hooks.detach();
   }
   return why;
 }
 
-// Those at the front of the queue, one after the other. What is not handed over run_turn() finishes: never is
-// one kept back while another runs, which may take an hour or wait for what the first one's outcome causes.
+// Those at the front of the queue, one after the other. What is not handed over run_tasks() finishes: never
+// is one kept back while another runs, which may take an hour or wait for what the first one's outcome
+// causes.
 void thread_pool::run_detached_parts(worker& self) {
   while (task* const node = next_task(self, part::detached)) {
     node->extras()->detached->run_detached();
@@ -119,11 +120,11 @@ void thread_pool::attach(const worker& self, thread_hooks& hooks) {
   attaches_slowly_ = took > slow_attach;
 }
 
-void thread_pool::run_turn(worker& self, thread_hooks& hooks) {
+void thread_pool::run_tasks(worker& self, thread_hooks& hooks) {
   if (task* const node = std::exchange(self.to_finish, nullptr)) run_attached(*node);
   while (task* const node = next_task(self, part::attached)) {
     run_attached(*node);
-    if (hooks.turn_is_over()) return;
+    hooks.after_task();
   }
 }
 

@@ -32,7 +32,7 @@ enum class submit_status {
 // (tens of microseconds) and an attach (taking the GIL) cost more than most tasks. So tasks wait in one FIFO
 // queue; a submit wakes a worker only if one sleeps and none is on its way already; a worker that took a task
 // and leaves others behind wakes the next one; and a worker attaches once and runs tasks until the queue is
-// empty or its turn is over.
+// empty.
 //
 // The pool has no threads of its own: whoever owns it starts them when submit() says so (see cached_pool, or
 // the bindings, whose workers are Python Thread objects) and has each call work().
@@ -141,7 +141,7 @@ class thread_pool final : public fork_aware {
   void run_detached_parts(worker& self);
   bool hand_over(task& node) noexcept;
   void attach(const worker& self, thread_hooks& hooks);
-  void run_turn(worker& self, thread_hooks& hooks);
+  void run_tasks(worker& self, thread_hooks& hooks);
   void run_attached(task& node);
   task* next_task(worker& self, part wanted);
   void park(worker& self, std::unique_lock<std::mutex>& lock, time_point deadline) noexcept;

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -187,6 +189,26 @@ TEST(EmbedExecutor, TakesSubmitsFromManyThreads) {
   }
   EXPECT_EQ(sum.load(), submitters * (each - 1) * each * (2 * each - 1) / 6);
   EXPECT_GE(python.counter("tasks_run").value(), static_cast<unsigned long long>(submitters * each));
+}
+
+// Between tasks of C no bytecode runs that would hear another thread ask for the GIL.
+TEST(EmbedExecutor, LeavesOthersTheirTurnsWhileItIsNeverIdle) {
+  interpreter python(with_triga());
+  const auto length = python.find("builtins", "len").value();
+  executor pool(python, 1);
+  std::atomic<bool> had_its_turns{false};
+  std::jthread other([&] {
+    for (int turn = 0; turn < 20; ++turn) const attached gil;
+    had_its_turns = true;
+  });
+  std::deque<std::future<outcome<long>>> answers;
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!had_its_turns && std::chrono::steady_clock::now() < give_up) {
+    while (answers.size() < 10'000) answers.push_back(pool.submit<long>(length, std::string("four")));
+    EXPECT_EQ(answers.front().get().value(), 4);
+    answers.pop_front();
+  }
+  EXPECT_TRUE(had_its_turns);
 }
 
 TEST(EmbedExecutor, WorkersKeepTheirThreadLocals) {

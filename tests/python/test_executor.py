@@ -241,3 +241,25 @@ def test_a_pool_that_is_never_idle_leaves_others_their_turns(backend: str, inter
             done.set()
     finally:
         sys.setswitchinterval(before)
+
+
+def test_who_waits_for_the_gil_beside_tasks_of_c_gets_it_after_one_switch_interval(backend: str) -> None:
+    """Between such tasks no bytecode runs that would hear of a request. It took up to three intervals."""
+
+    def waited() -> float:
+        began = time.monotonic()
+        time.sleep(0.001)
+        return (time.monotonic() - began) / interval
+
+    interval, before = 0.1, sys.getswitchinterval()
+    items = [(range(20_000),)] * 6_000  # each takes some hundred microseconds
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        futures = [pool.submit(sum, *each) for each in items]
+        sys.setswitchinterval(interval)
+        try:
+            waits = sorted(waited() for _ in range(7))
+        finally:
+            sys.setswitchinterval(before)
+        assert not futures[-1].done(), "the pool was idle: nothing was shown"
+        pool.shutdown(cancel_futures=True)
+    assert waits[3] < 1.7

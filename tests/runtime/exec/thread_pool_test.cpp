@@ -115,11 +115,12 @@ TEST(ThreadPool, GivesATokenAfterEachTaskWithTheOlderRule) {
   EXPECT_FALSE(pool.take_idle_token());
 }
 
-TEST(ThreadPool, DetachesWhenItsTurnIsOver) {
-  struct short_turns final : thread_hooks {
+TEST(ThreadPool, CallsItsHookAfterEachTaskAndAttachesOnce) {
+  struct counting final : thread_hooks {
     void attach() override { ++attached; }
-    [[nodiscard]] bool turn_is_over() override { return true; }
+    void after_task() override { ++after; }
     int attached = 0;
+    int after = 0;
   } hooks;
   thread_pool pool({.max_workers = 1});
   std::vector<int> log;
@@ -129,7 +130,8 @@ TEST(ThreadPool, DetachesWhenItsTurnIsOver) {
   EXPECT_EQ(pool.submit(b), submit_status::accepted);
   pool.close();
   pool.work(hooks);
-  EXPECT_EQ(hooks.attached, 2);
+  EXPECT_EQ(hooks.attached, 1);
+  EXPECT_EQ(hooks.after, 2);
 }
 
 TEST(ThreadPool, ForgetsWorkersAndTasksInAForkedChild) {
