@@ -59,6 +59,7 @@ int core_exec(PyObject* module) {
     register_process_pool(core);
     register_statistics(core);
     register_child_process(core);
+    register_descriptor(core);
     register_zygote(core);
     register_queues(core);
     register_threads(core);

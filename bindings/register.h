@@ -15,6 +15,7 @@ void register_sockets(pybind11::module_& core);
 void register_process_pool(pybind11::module_& core);
 void register_statistics(pybind11::module_& core);
 void register_child_process(pybind11::module_& core);
+void register_descriptor(pybind11::module_& core);
 void register_zygote(pybind11::module_& core);
 void register_queues(pybind11::module_& core);
 void register_threads(pybind11::module_& core);

@@ -15,7 +15,7 @@ import sys
 from multiprocessing import AuthenticationError, connection, reduction, resource_tracker, spawn
 from typing import TYPE_CHECKING, Any
 
-from triga._core import ChildProcess
+from triga._core import ChildProcess, Descriptor, socket_pair
 from triga._processes.child import own_pidfd
 from triga._processes.launcher import boot
 from triga._processes.reserve import Reserve
@@ -33,16 +33,12 @@ _MOST_DESCRIPTORS = 256  # forkserver.MAXFDS_TO_SEND: the standard library refus
 class _Running:
     """A native forkserver and this process's connection to it. Of use only while it is `serving`."""
 
-    def __init__(self, process: ChildProcess, alive: socket.socket) -> None:
+    def __init__(self, process: ChildProcess, alive: Descriptor) -> None:
         self.process = process
         self.alive = alive
         self.serving = False
         self.reserve: Reserve | None = None
         self.reserve_key: bytes | None = None
-
-    def __del__(self) -> None:
-        if "alive" in vars(self):
-            self.alive.close()
 
     def is_up(self) -> bool:
         return self.serving and self.process.poll() is None
@@ -52,7 +48,7 @@ class _Running:
         self.serving = False
         with contextlib.suppress(OSError):
             # Not only closed: a fork of this process may hold another copy of it.
-            self.alive.shutdown(socket.SHUT_RDWR)
+            self.alive.shutdown()
         self.process.wait()
         self.drop_reserve()
         self.alive.close()
@@ -101,7 +97,7 @@ def _main_arguments(server: Any) -> dict[str, Any]:
 
 def _boot(server: Any) -> None:
     listener = socket.socket(socket.AF_UNIX)
-    alive, theirs = socket.socketpair()
+    alive, theirs = socket_pair(socket.SOCK_STREAM)
     key = os.urandom(_KEY_BYTES)
     with listener, theirs:
         listener.bind("\0triga-forkserver-" + secrets.token_hex(16))
@@ -160,7 +156,7 @@ def _stop_unlocked(self: Any) -> None:
     _forget(self)
 
 
-def _connect(server: Any) -> socket.socket:
+def _connect(server: Any) -> Descriptor:
     """A control socket that the forkserver has accepted after each side has proved that it knows the key."""
     key = server._forkserver_authkey
     with socket.socket(socket.AF_UNIX) as client:
@@ -173,7 +169,7 @@ def _connect(server: Any) -> socket.socket:
             if getattr(server, "_preload_on_error", "ignore") == "fail" and server._preload_modules:
                 error.add_note("Forkserver process may have crashed during module preloading. Check stderr.")
             raise
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socket_pair(socket.SOCK_SEQPACKET)
         with theirs:
             try:
                 reduction.sendfds(client, [theirs.fileno()])

@@ -3,21 +3,21 @@
 A clone in reserve has run nothing but what every clone runs before its work. It waits at a socket of its own, whose
 other end is here, and ends when that is closed or this process ends.
 
-A KeyboardInterrupt may come between any two steps. Sockets are kept as objects, so that one which nothing refers to any
-more is closed, and none is closed twice.
+A KeyboardInterrupt may come between any two steps. Descriptors are kept as objects, so that one which nothing refers to
+any more is closed, and none is closed twice.
 """
 
 from __future__ import annotations
 
 import select
-import socket
 from collections import deque
+from socket import SOCK_SEQPACKET
 
-from triga._core import zygote_answer, zygote_order, zygote_start
+from triga._core import socket_pair, zygote_answer, zygote_order, zygote_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from triga._core import ChildProcess, ProcessTraits
+    from triga._core import ChildProcess, Descriptor, ProcessTraits
 
 # With one, a start right after another would wait for the zygote's copying.
 _KEPT = 2
@@ -27,16 +27,11 @@ _KILL = 9
 class Reserve:
     """The clones behind one control socket of a zygote, which it owns. The caller's lock guards all of it."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: Descriptor) -> None:
         self._control = control
-        self._ready: deque[tuple[ChildProcess, socket.socket]] = deque()
+        self._ready: deque[tuple[ChildProcess, Descriptor]] = deque()
         # Our ends of the sockets of clones that the zygote has yet to answer for.
-        self._ordered: deque[socket.socket] = deque()
-
-    def __del__(self) -> None:
-        # An uninstallation lets go of a forkserver that runs: its sockets are closed without a warning.
-        if "_ordered" in vars(self):
-            self.leave()
+        self._ordered: deque[Descriptor] = deque()
 
     def __len__(self) -> int:
         return len(self._ready) + len(self._ordered)
@@ -46,7 +41,7 @@ class Reserve:
         return [child.pid for child, _ in self._ready]
 
     def _order(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socket_pair(SOCK_SEQPACKET)
         with theirs:
             try:
                 zygote_order(self._control.fileno(), theirs.fileno())
@@ -116,7 +111,7 @@ class Reserve:
         self._ready.clear()
 
 
-def _is_readable(control: socket.socket) -> bool:
+def _is_readable(control: Descriptor) -> bool:
     poll = select.poll()
     poll.register(control, select.POLLIN)
     return bool(poll.poll(0))

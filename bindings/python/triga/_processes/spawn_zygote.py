@@ -8,11 +8,11 @@ interpreter or the dynamic linker reads at its start.
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from multiprocessing import util
+from socket import SOCK_SEQPACKET
 
-from triga._core import ProcessTraits, environment
+from triga._core import ProcessTraits, environment, socket_pair
 from triga._processes.launcher import boot
 from triga._processes.preload import standard_modules
 from triga._processes.reserve import Reserve
@@ -31,7 +31,7 @@ class _Running:
     """A zygote, what it has made ahead, and what it was started with. Of no use any more once it is `ending`."""
 
     def __init__(self, key: Any, variables: bytes, also: tuple[str, ...]) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socket_pair(SOCK_SEQPACKET)
         self.reserve = Reserve(ours)
         with theirs:
             # Whatever interrupts this: a zygote whose socket nobody holds any more ends.
