@@ -101,6 +101,7 @@ PyObject* clear_timers(PyObject* self, PyObject*) {
 
 PyObject* close_native(PyObject* self, PyObject*) {
   core_of(self).close();
+  Py_CLEAR(fields(self).loop_keyword);  // which refers to the loop
   Py_RETURN_NONE;
 }
 

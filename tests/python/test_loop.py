@@ -653,3 +653,28 @@ asyncio.run(main())
 close()  # 3.14 and later warn of an interpreter that is left at exit
 """
     assert python(program) == (0, "ran\n", "")
+
+
+def test_a_closed_loop_is_gone_with_its_last_reference(backend: str) -> None:
+    """It takes no collector. What stood for the containers of asyncio's loop referred to it for ever."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)
+        await loop.run_in_executor(None, int)
+        loop.call_later(60, int)
+        assert len(loop._scheduled) == 1 and not loop._ready and not loop._transports
+        await loop.shutdown_default_executor()
+
+    gc.collect()
+    gc.disable()
+    try:
+        loop: Any = asyncio.new_event_loop()
+        gone = weakref.ref(loop)
+        loop.run_until_complete(main())
+        loop.close()
+        assert list(loop._ready) == list(loop._scheduled) == list(loop._transports) == []
+        del loop
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -9,8 +9,10 @@ import socket
 import sys
 import threading
 from asyncio import base_events, events, format_helpers, futures, tasks, unix_events
+from collections import deque
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from triga import _core
 from triga._loop import reports
@@ -56,6 +58,10 @@ class EventLoop(
     _csock: Any
     _thread_id: Any
     _default_executor: Any
+    _ready: Any
+    _scheduled: Any
+    _transports: Any
+    _other_transports: Any
 
     def __new__(cls, selector: Any = None) -> Any:
         """A loop; one of asyncio's own if a selector is given, as that is what a selector is for."""
@@ -81,6 +87,9 @@ class EventLoop(
         if not self.is_running() and self._file_queue[1] is not None:
             self._file_queue[1].close()
         super().close()
+        # As asyncio's are now. The stand-ins refer to the loop, and a closed loop is no cycle that waits for the collector.
+        self._ready, self._scheduled, self._transports = deque(), [], WeakValueDictionary()
+        self._other_transports = self._transports.data
 
     def _make_self_pipe(self) -> None:
         """Makes the socket pair that C signal handlers write to; other threads wake the loop by an eventfd."""
