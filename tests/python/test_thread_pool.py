@@ -11,6 +11,7 @@ import queue
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -335,3 +336,19 @@ def test_dummy_processes_are_threads(backend: str) -> None:
     process.join(30)
     assert process.exitcode == 0
     assert process not in multiprocessing.dummy.active_children()
+
+
+def test_a_result_with_a_callback_is_gone_with_its_last_reference(backend: str) -> None:
+    with multiprocessing.pool.ThreadPool(1) as pool:
+        gc.collect()
+        gc.disable()
+        try:
+            result = pool.apply_async(abs, (-1,), callback=int)
+            gone = weakref.ref(result)
+            assert result.get(30) == 1
+            del result
+            pool.close()
+            pool.join()  # the results handler lets go of it
+            assert gone() is None
+        finally:
+            gc.enable()

@@ -146,7 +146,8 @@ class Staff:
             if self._results_handler is None:
                 self._results_handler = threading.Thread(target=self._handle_results, daemon=True)
                 self._results_handler.start()
-        return lambda _future: self._finished.put(result)
+        untold = [result]  # emptied: a result refers to its futures, and they to what they were to call
+        return lambda _future: self._finished.put(untold.pop())
 
     def _handle_results(self) -> None:
         ending = False
