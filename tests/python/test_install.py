@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import weakref
 
 import pytest
 
@@ -72,6 +73,25 @@ def test_uninstall_leaves_what_somebody_else_put_there() -> None:
     Owner.second = 99
     replaced.undo()
     assert (Owner.first, Owner.second, hasattr(Owner, "third")) == (1, 99, False)
+
+
+def test_what_is_replaced_again_and_again_is_remembered_once() -> None:
+    """A forkserver that is started again puts its new state there."""
+    from triga._patch import Replaced
+
+    class Owner:
+        name = 1
+
+    class Value:
+        pass
+
+    replaced = Replaced()
+    replaced(Owner, "name", value := Value())
+    gone = weakref.ref(value)
+    replaced(Owner, "name", value := Value())
+    assert gone() is None
+    replaced.undo()
+    assert Owner.name == 1
 
 
 def test_a_forked_child_counts_from_zero_and_stays_installed() -> None:

@@ -15,21 +15,25 @@ _MISSING: Any = object()
 
 
 class Replaced:
-    """A list of replaced attributes, undone in reverse order."""
+    """Replaced attributes, undone in reverse order. One that is replaced again is one entry still."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[Any, str, Any, Any]] = []
+        # By the owner's id, which the entry keeps alive, and the name.
+        self._entries: dict[tuple[int, str], tuple[Any, Any, Any]] = {}
 
     def __call__(self, owner: Any, name: str, new: Any) -> None:
         """Sets ``owner.name = new`` and remembers what was there."""
+        key = (id(owner), name)
         old = vars(owner).get(name, _MISSING)
+        if key in self._entries and self._entries[key][2] is old:  # ours
+            old = self._entries[key][1]
         setattr(owner, name, new)
-        self._entries.append((owner, name, old, vars(owner)[name]))
+        self._entries[key] = (owner, old, vars(owner)[name])
 
     def undo(self) -> None:
         """Puts the old values back, except where somebody else has replaced ours since."""
         while self._entries:
-            owner, name, old, new = self._entries.pop()
+            (_, name), (owner, old, new) = self._entries.popitem()
             if vars(owner).get(name, _MISSING) is not new:
                 continue
             if old is _MISSING:
