@@ -87,7 +87,7 @@ class EventLoop(
         if not self.is_running() and self._file_queue[1] is not None:
             self._file_queue[1].close()
         super().close()
-        # As asyncio's are now. The stand-ins refer to the loop, and a closed loop is no cycle that waits for the collector.
+        # As asyncio's are now. The stand-ins refer to the loop, and a closed loop is no cycle.
         self._ready, self._scheduled, self._transports = deque(), [], WeakValueDictionary()
         self._other_transports = self._transports.data
 
