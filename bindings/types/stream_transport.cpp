@@ -120,7 +120,9 @@ bool transport::open(loops::core& core, PyObject* socket, PyObject* with_context
   if (with_context != Py_None) context_ = py::ref::borrow(with_context);
   stream_.attach(core.poller(), fd);
   core.transports().put(fd, self());
-  return note_peer();
+  if (!note_peer()) return false;
+  if (peer_.is_of_internet()) stream_.set_no_delay();
+  return true;
 }
 
 void transport::settle_keeping() {

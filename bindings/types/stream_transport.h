@@ -75,6 +75,7 @@ class short_address {
   // False if it is longer, or empty.
   bool take(const net::address& address) noexcept;
   [[nodiscard]] net::address get() const noexcept;
+  [[nodiscard]] bool is_of_internet() const noexcept;
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
  private:

@@ -39,6 +39,11 @@ net::address short_address::get() const noexcept {
   return address;
 }
 
+bool short_address::is_of_internet() const noexcept {
+  const int family = get().family();
+  return family == AF_INET || family == AF_INET6;
+}
+
 // False: an exception is set.
 bool transport::note_peer() {
   net::address address;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/net/stream.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -38,6 +40,11 @@ void stream::attach(io::poller& poller, int fd) noexcept {
 void stream::detach() noexcept {
   if (interest_ != 0) (void)watch(0);
   poller_ = nullptr;
+}
+
+void stream::set_no_delay() noexcept {
+  const int yes = 1;
+  (void)::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 }
 
 int stream::watch(std::uint32_t interest) {

@@ -74,6 +74,10 @@ class stream {
   void attach(io::poller& poller, int fd) noexcept;
   void detach() noexcept;
 
+  // TCP only: what is written leaves at once, also while earlier data is not acknowledged yet (TCP_NODELAY).
+  // Another kind of socket knows no such option, and stays as it is.
+  void set_no_delay() noexcept;
+
   // Whether what epoll reported concerns the reader or the writer, as things stand now. An error or a hang-up
   // concerns whoever waits, as in selectors.EpollSelector. What is not handled is reported again.
   [[nodiscard]] bool should_read(std::uint32_t events) const noexcept {

@@ -75,6 +75,30 @@ def test_the_transport_is_an_asyncio_transport_with_its_extra_information(run: A
     run(main)
 
 
+def test_a_connection_of_a_ready_made_socket_is_not_delayed(backend: str, run: Any) -> None:
+    """socket.create_server()'s has ``proto`` 0, and so has whatever is accepted from it, though it is TCP."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        made: asyncio.Future[Any] = loop.create_future()
+
+        class Accepted(Recorder):
+            def connection_made(self, transport: Any) -> None:
+                super().connection_made(transport)
+                made.set_result(self)
+
+        server = await loop.create_server(Accepted, sock=socket.create_server(("127.0.0.1", 0)))
+        far = socket.create_connection(server.sockets[0].getsockname())
+        protocol = await made
+        if backend == "triga":  # asyncio goes by ``proto``
+            assert protocol.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+        far.close()
+        await protocol.lost
+        server.close()
+
+    run(main)
+
+
 def test_writes_take_every_kind_of_bytes_and_refuse_others(backend: str, run: Any) -> None:
     if backend == "stdlib" and HAS_FAULTS_UNTIL_3_14:
         pytest.skip("asyncio never drains an empty chunk (gh-155888)")

@@ -46,8 +46,6 @@ class _StreamTransportBase(_FlowControlMixin, transports.Transport):  # type: ig
         self.set_protocol(protocol)
         if server is not None:
             server._attach(*(self,) * _ATTACHES_ITSELF)
-        if sock.proto == socket.IPPROTO_TCP:  # as asyncio asks, without the enums that a socket makes of its attributes
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         options = {} if context is None else {"context": context}
         loop.call_soon(protocol.connection_made, self, **options)
         # Reading starts, and the waiter wakes, only when connection_made() has been called.
