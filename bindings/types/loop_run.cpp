@@ -99,6 +99,12 @@ PyObject* clear_timers(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
+PyObject* run_turn_end(PyObject* self, PyObject*) {
+  core_of(self).loop().run_turn_end();
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  Py_RETURN_NONE;
+}
+
 PyObject* close_native(PyObject* self, PyObject*) {
   core_of(self).close();
   Py_CLEAR(fields(self).loop_keyword);  // which refers to the loop
@@ -158,6 +164,7 @@ PyMethodDef run_methods[] = {
     {"_check_closed", check_closed, METH_NOARGS, nullptr},
     {"_clear_ready", clear_ready, METH_NOARGS, nullptr},
     {"_clear_timers", clear_timers, METH_NOARGS, nullptr},
+    {"_run_turn_end", run_turn_end, METH_NOARGS, nullptr},
     {"_close_native", close_native, METH_NOARGS, nullptr},
     {"_pending", pending, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},

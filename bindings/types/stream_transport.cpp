@@ -126,7 +126,7 @@ bool transport::open(loops::core& core, PyObject* socket, PyObject* with_context
 }
 
 void transport::settle_keeping() {
-  const bool needed = stream_.is_registered() || posted_;
+  const bool needed = stream_.is_registered() || posted_ || awaits_turn_end_;
   if (needed == kept_ || core_ == nullptr) return;
   kept_ = needed;
   if (needed) {
@@ -140,7 +140,9 @@ void transport::leave_loop() noexcept {
   stream_.detach();
   loops::core* const core = std::exchange(core_, nullptr);
   if (core == nullptr) return;
-  if (std::exchange(posted_, false)) core->loop().forget(*this);
+  const bool expected = posted_ || awaits_turn_end_;
+  posted_ = awaits_turn_end_ = gathers_ = false;
+  if (expected) core->loop().forget(*this);
   kept_ = false;
   core->transports().remove(stream_.fd(), self());
 }
@@ -153,20 +155,6 @@ void transport::on_ready(std::uint32_t events) {
   if (posted_) return;
   posted_ = true;
   core_->loop().post(*this);
-}
-
-// asyncio's handles run in the context that was current when they were made. Here the reader's is kept from
-// the moment reading started, the writer's from the write that had to wait.
-template <class Step>
-void transport::in_context(const py::ref& which, Step step) {
-  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): step may replace it
-  const py::ref entered = which;
-  const py::ref to_loop = held().loop;  // step may end the transport
-  if (PyContext_Enter(entered.get()) == 0) {
-    step();
-    PyContext_Exit(entered.get());
-  }
-  if (PyErr_Occurred() != nullptr) report_escaped(to_loop.get());
 }
 
 // Each reader has a context of its own, in which the variables that the protocol sets stay from one message

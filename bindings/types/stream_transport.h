@@ -142,6 +142,8 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool write(PyObject* data);
   bool writelines(PyObject* pieces);
   bool write_eof();
+  // Sends what writes of this turn have left for its end. False: an exception is set.
+  bool send_gathered();
   bool close();
   bool force_close(PyObject* reason);
   bool call_connection_lost(PyObject* reason);
@@ -159,6 +161,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   void on_ready(std::uint32_t events) override;
   // loop::ready_task
   void run() override;
+  void end_turn() override;
 
   // net::stream_sink
   std::span<std::byte> receive_into() override;
@@ -197,6 +200,8 @@ class transport final : public net::stream_sink, public loop::ready_task {
   void release_read_memory();
   py::ref received_bytes(std::size_t count);
   bool send_or_queue(PyObject* data, const void* start, std::size_t size);
+  [[nodiscard]] bool may_gather(std::size_t size) const noexcept;
+  bool gather();
   bool queue_rest(PyObject* data, const void* start, std::size_t size);
   bool queue_piece(PyObject* piece);
   bool watch_writable();
@@ -233,8 +238,24 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool paused_ = false;
   bool protocol_connected_ = false;
   bool posted_ = false;
+  bool gathers_ = false;          // the stream's queue is sent by send_gathered()
+  bool awaits_turn_end_ = false;  // end_turn() will be called
   bool kept_ = false;
 };
+
+// asyncio's handles run in the context that was current when they were made. Here the reader's is kept from
+// the moment reading started, the writer's from the write that had to wait.
+template <class Step>
+void transport::in_context(const py::ref& which, Step step) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): step may replace it
+  const py::ref entered = which;
+  const py::ref to_loop = held().loop;  // step may end the transport
+  if (PyContext_Enter(entered.get()) == 0) {
+    step();
+    PyContext_Exit(entered.get());
+  }
+  if (PyErr_Occurred() != nullptr) report_escaped(to_loop.get());
+}
 
 inline constexpr std::size_t native_offset =
     (sizeof(transport_object) + alignof(transport) - 1) / alignof(transport) * alignof(transport);

@@ -6,6 +6,7 @@
 namespace triga::transports {
 
 bool transport::close() {
+  if (!send_gathered()) return false;
   const bool over = stream_.close();
   settle_keeping();
   if (!over) return true;
@@ -14,6 +15,7 @@ bool transport::close() {
 }
 
 bool transport::force_close(PyObject* reason) {
+  if (!send_gathered()) return false;
   const bool over = stream_.abort();
   settle_keeping();
   if (!over) return true;

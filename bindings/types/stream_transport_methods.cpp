@@ -60,7 +60,8 @@ PyObject* transport_is_reading(PyObject* self, PyObject*) {
 }
 
 PyObject* transport_get_write_buffer_size(PyObject* self, PyObject*) {
-  return PyLong_FromSize_t(native_of(self).stream().queued_bytes());
+  transport& native = native_of(self);
+  return native.send_gathered() ? PyLong_FromSize_t(native.stream().queued_bytes()) : nullptr;
 }
 
 PyObject* transport_can_write_eof(PyObject*, PyObject*) { Py_RETURN_TRUE; }
@@ -90,7 +91,8 @@ PyObject* transport_get_extra_info(PyObject* self, PyObject* const* args, Py_ssi
     PyErr_SetString(PyExc_TypeError, "get_extra_info() missing 1 required positional argument: 'name'");
     return nullptr;
   }
-  if (!native_of(self).describe()) return nullptr;
+  // Who asks for the socket may send by it.
+  if (!native_of(self).send_gathered() || !native_of(self).describe()) return nullptr;
   const py::ref& extra = native_of(self).held().extra;
   PyObject* value = extra ? PyDict_GetItemWithError(extra.get(), values[0]) : nullptr;
   if (value == nullptr && PyErr_Occurred() != nullptr) return nullptr;

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 // What a transport writes: at once what the kernel takes, the rest from the stream's queue.
 #include <cerrno>
+#include <utility>
 
 #include "bindings/py/raised.h"
 #include "bindings/types/stream_transport.h"
+#include "runtime/trace/counters.h"
 
 namespace triga::transports {
 namespace {
 
 // asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
 constexpr unsigned lost_writes_before_a_warning = 5;
+
+constexpr std::size_t most_gathered = 16 * 1024;
 
 #if PY_VERSION_HEX >= 0x030E0000
 constexpr const char* wrong_type = "data argument must be a bytes, bytearray, or memoryview object, not %R";
@@ -91,10 +95,56 @@ bool transport::write(PyObject* data) {
   return PyErr_Occurred() == nullptr;
 }
 
+// Sending is most of what a small answer costs, above all as it wakes the peer. So on a loop with much to do
+// writes are gathered for the end of its turn: those of one connection make one sendmsg(2), and a peer that
+// serves many connections is woken once. A large write has nothing to gain by it.
+bool transport::may_gather(std::size_t size) const noexcept {
+  return size <= most_gathered && size <= stream_.high_water() && core_ != nullptr && core_->loop().is_busy();
+}
+
+// What was queued is left for the end of the turn, unless it has become too much.
+bool transport::gather() {
+  if (!gathers_) {
+    if (!copy_context_into(write_context_)) return false;
+    gathers_ = true;
+    if (!std::exchange(awaits_turn_end_, true)) core_->loop().post_to_turn_end(*this);
+    settle_keeping();
+  }
+  trace::count(trace::counter::writes_gathered);
+  const std::size_t queued = stream_.queued_bytes();
+  return (queued <= most_gathered && queued <= stream_.high_water()) || send_gathered();
+}
+
+bool transport::send_gathered() {
+  if (!std::exchange(gathers_, false)) return true;
+  const py::ref alive = py::ref::borrow(self());
+  in_context(py::ref(std::move(write_context_)), [this] {
+    stream_.flush();
+    if (PyErr_Occurred() == nullptr) (void)watch_writable();
+  });
+  settle_keeping();
+  return PyErr_Occurred() == nullptr;
+}
+
+// With what ends the turn put aside: the data must leave all the same.
+void transport::end_turn() {
+  const py::ref alive = py::ref::borrow(self());
+  awaits_turn_end_ = false;
+  py::ref before = py::take_raised();
+  (void)send_gathered();
+  settle_keeping();
+  if (before) py::raise_again(std::move(before));
+}
+
 // `data` is the immutable owner of the memory; null if it has none that may be kept.
 bool transport::send_or_queue(PyObject* data, const void* start, std::size_t size) {
   if (size == 0) return true;
+  // Memory that would have to be copied, and much of it, goes by itself.
+  if (data == nullptr && size > most_gathered && !send_gathered()) return false;
   if (stream_.has_ended()) return note_lost_write();
+  if (gathers_ || (stream_.queued_bytes() == 0 && may_gather(size))) {
+    return queue_rest(data, start, size) && gather();
+  }
   if (stream_.queued_bytes() == 0) {
     const net::send_outcome sent = stream_.try_send(start, size);
     if (sent.error != 0) {
@@ -155,10 +205,12 @@ bool transport::writelines(PyObject* pieces) {
   if (stream_.has_ended()) return note_lost_write();
   const py::ref iterator = py::ref::steal(PyObject_GetIter(pieces));
   if (!iterator) return false;
+  const bool is_first = stream_.queued_bytes() == 0;
   while (const py::ref piece = py::ref::steal(PyIter_Next(iterator.get()))) {
     if (!queue_piece(piece.get())) return false;
   }
   if (PyErr_Occurred() != nullptr) return false;
+  if (gathers_ || (is_first && may_gather(stream_.queued_bytes()))) return gather();
   const py::ref alive = py::ref::borrow(self());
   stream_.flush();
   settle_keeping();
@@ -167,6 +219,7 @@ bool transport::writelines(PyObject* pieces) {
 }
 
 bool transport::write_eof() {
+  if (!send_gathered()) return false;
   if (const int error = stream_.shut_down_writing(); error != 0) {
     set_os_error(error);
     return false;
@@ -212,6 +265,7 @@ void transport::half_close_failed(int error) {
 }
 
 bool transport::set_water_mark(py::ref seldom_held::* mark, PyObject* value) {
+  if (!send_gathered()) return false;
   seldom().*mark = py::ref::borrow(value);
   const auto bytes = [](const py::ref& limit, std::size_t otherwise) {
     if (!limit) return otherwise;

@@ -11,6 +11,14 @@
 #include "runtime/trace/counters.h"
 
 namespace triga::loop {
+namespace {
+
+// What waits for the end of a turn saves by doing it together, nearly all of it with this many; and it waits
+// at most one callback longer than this.
+constexpr std::size_t most_at_turn_end = 16;
+constexpr nanoseconds longest_to_turn_end = std::chrono::microseconds(200);
+
+}  // namespace
 
 event_loop::event_loop(loop_client& client)
     : client_(client), poller_(io::poller::make()), wakeup_(poller_), fork_generation_(fork_generation()) {}
@@ -39,7 +47,7 @@ void event_loop::forget(ready_task& task) {
   for (std::size_t at = 0; at < ready_.size(); ++at) {
     if (native_of(ready_[at]) == &task) ready_[at] = tagged(nothing);
   }
-  std::erase(turn_end_, &task);
+  std::replace(turn_end_.begin(), turn_end_.end(), &task, static_cast<ready_task*>(nullptr));
   const std::lock_guard lock(inbox_mutex_);
   std::erase(inbox_, &task);
 }
@@ -70,7 +78,10 @@ bool event_loop::run_once(bool wait) {
   take_inbox();
   if (!client_.good()) return false;
   queue_due_timers();
-  return client_.good() && run_ready() && run_turn_end();
+  if (!client_.good()) return false;
+  const bool good = run_ready();
+  run_turn_end();
+  return good && client_.good();
 }
 
 time_point event_loop::deadline(bool wait) {
@@ -163,12 +174,13 @@ void event_loop::queue_due_timers() {
 }
 
 bool event_loop::run_ready() {
-  std::size_t left = ready_.size();
+  left_in_turn_ = ready_.size();
   std::uint64_t ran = 0;
   bool good = true;
   // A callback may clear the queue (close() from within is refused, but a client may), so emptiness is asked
   // too.
-  while (good && left-- > 0 && !ready_.empty()) {
+  while (good && left_in_turn_ > 0 && !ready_.empty()) {
+    --left_in_turn_;
     const foreign_callback item = ready_.pop();
     ++ran;
     if (ready_task* const native = native_of(item)) {
@@ -177,16 +189,32 @@ bool event_loop::run_ready() {
     } else {
       good = client_.run_callback(item);
     }
+    if (good && !turn_end_.empty() && turn_end_is_urgent()) {
+      run_turn_end();
+      good = client_.good();
+    }
   }
+  left_in_turn_ = 0;
   if (ran > 0) trace::count(trace::counter::callbacks_run, ran);
   return good;
 }
 
-bool event_loop::run_turn_end() {
-  if (turn_end_.empty()) return true;
-  const std::vector<ready_task*> tasks = std::exchange(turn_end_, {});
-  for (ready_task* each : tasks) each->run();
-  return client_.good();
+void event_loop::post_to_turn_end(ready_task& task) {
+  if (turn_end_.empty()) turn_end_since_ = monotonic_clock::now();
+  turn_end_.push_back(&task);
+}
+
+bool event_loop::turn_end_is_urgent() const {
+  return turn_end_.size() >= most_at_turn_end ||
+         monotonic_clock::now() - turn_end_since_ > longest_to_turn_end;
+}
+
+// What is called may post others, or forget some.
+void event_loop::run_turn_end() {
+  for (std::size_t at = 0; at < turn_end_.size(); ++at) {
+    if (ready_task* const each = std::exchange(turn_end_[at], nullptr)) each->end_turn();
+  }
+  turn_end_.clear();
 }
 
 void event_loop::own_after_fork() {
@@ -202,7 +230,6 @@ void event_loop::clear_ready() {
     const foreign_callback item = ready_.pop();
     if (native_of(item) == nullptr) client_.drop(item);
   }
-  turn_end_.clear();
   const std::lock_guard lock(inbox_mutex_);
   inbox_.clear();
 }
@@ -218,6 +245,7 @@ void event_loop::close() {
 }
 
 void event_loop::clear() {
+  turn_end_.clear();
   clear_ready();
   clear_timers();
 }

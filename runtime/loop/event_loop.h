@@ -20,6 +20,8 @@ namespace triga::loop {
 class ready_task {
  public:
   virtual void run() = 0;
+  // After post_to_turn_end(). A failure of the turn's may be pending at the client; it has to stay.
+  virtual void end_turn() {}
 
  protected:
   ~ready_task() = default;
@@ -81,9 +83,14 @@ class event_loop {
   void call_soon(const foreign_callback& callback) { ready_.push(callback); }
   // Queues native work, in one order with the foreign callbacks. Same rules.
   void post(ready_task& task) { ready_.push(tagged(task)); }
-  // Queues native work to run once this turn's callbacks have run, before the loop polls again. Loop's thread
-  // only.
-  void post_to_turn_end(ready_task& task) { turn_end_.push_back(&task); }
+  // Has task.end_turn() called once this turn's callbacks have run, before the loop polls again or leaves the
+  // turn as failed. Where others are in a hurry it is called sooner: between two callbacks, when many tasks
+  // are posted or the first one waited long. Only while a turn runs; loop's thread only.
+  void post_to_turn_end(ready_task& task);
+  // Does so now.
+  void run_turn_end();
+  // Are several other callbacks still to run in this turn?
+  [[nodiscard]] bool is_busy() const noexcept { return left_in_turn_ >= left_in_busy_turn; }
   // Queues native work from any thread, without the client's lock.
   void post_from_any_thread(ready_task& task);
   // Takes native work out of every queue, for an owner that goes before the loop. Looks at all that is
@@ -125,6 +132,7 @@ class event_loop {
 
  private:
   static constexpr std::uintptr_t native_tag = 1;
+  static constexpr std::size_t left_in_busy_turn = 4;
 
   static foreign_callback tagged(ready_task& task) noexcept {
     return {.target = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(&task) | native_tag)};
@@ -142,7 +150,7 @@ class event_loop {
   void take_inbox();
   void queue_due_timers();
   bool run_ready();
-  bool run_turn_end();
+  [[nodiscard]] bool turn_end_is_urgent() const;
   void own_after_fork();
 
   loop_client& client_;
@@ -150,7 +158,9 @@ class event_loop {
   wakeup wakeup_;
   ready_ring<foreign_callback> ready_;
   timer_heap<void*> timers_;
-  std::vector<ready_task*> turn_end_;
+  std::vector<ready_task*> turn_end_;  // null: forgotten, or called already
+  time_point turn_end_since_;          // when the first of them was posted
+  std::size_t left_in_turn_ = 0;
   int last_error_ = 0;
   std::uint32_t fork_generation_;
 

@@ -92,6 +92,7 @@ send_outcome stream::try_send(const void* data, std::size_t size) noexcept {
 send_outcome stream::send_queued() noexcept {
   std::array<iovec, pieces_per_send> pieces;
   const std::span<iovec> filled = queue_.gather(pieces);
+  if (filled.size() == 1) return try_send(filled[0].iov_base, filled[0].iov_len);
   msghdr message{};
   message.msg_iov = filled.data();
   message.msg_iovlen = filled.size();

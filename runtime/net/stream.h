@@ -121,6 +121,7 @@ class stream {
   // How many bytes could be received without waiting; 0 if the kernel does not say. ioctl FIONREAD.
   [[nodiscard]] std::size_t readable_bytes() const noexcept;
   [[nodiscard]] std::size_t queued_bytes() const noexcept { return queue_.bytes(); }
+  [[nodiscard]] std::size_t high_water() const noexcept { return high_water_; }
   [[nodiscard]] bool is_closing() const noexcept { return closing_; }
   [[nodiscard]] bool has_ended() const noexcept { return ended_; }
   [[nodiscard]] bool writing_shut_down() const noexcept { return half_closed_; }

@@ -36,6 +36,7 @@ enum class counter : std::size_t {
   descriptor_events,  // readiness events that epoll reported
   bytes_read,         // bytes that native transports and socket operations received
   bytes_written,      // bytes that they sent
+  writes_gathered,    // writes of native transports that waited for the end of the turn
   stream_reads,       // reads of a StreamReader that took a copy of received bytes
   stream_passes,      // reads that passed a received bytes object on
   tls_bytes_read,     // bytes that TLS connections decrypted
@@ -73,16 +74,17 @@ inline constexpr std::array<std::string_view, counter_count> counter_names = {
     "callbacks_run",     "timers_scheduled",
     "timers_fired",      "polls",
     "descriptor_events", "bytes_read",
-    "bytes_written",     "stream_reads",
-    "stream_passes",     "tls_bytes_read",
-    "tls_bytes_written", "native_calls",
-    "native_ranges",     "files_read",
-    "items_hashed",      "items_compressed",
-    "items_expanded",    "tasks_expired",
-    "workers_left_idle", "file_operations",
-    "threaded_file_ops", "socket_operations",
-    "datagrams_read",    "datagrams_sent",
-    "sockets_accepted",  "payloads_returned"};
+    "bytes_written",     "writes_gathered",
+    "stream_reads",      "stream_passes",
+    "tls_bytes_read",    "tls_bytes_written",
+    "native_calls",      "native_ranges",
+    "files_read",        "items_hashed",
+    "items_compressed",  "items_expanded",
+    "tasks_expired",     "workers_left_idle",
+    "file_operations",   "threaded_file_ops",
+    "socket_operations", "datagrams_read",
+    "datagrams_sent",    "sockets_accepted",
+    "payloads_returned"};
 
 using counter_values = std::array<std::uint64_t, counter_count>;
 

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <functional>
 #include <semaphore>
@@ -69,6 +70,7 @@ struct EventLoop : testing::Test {
 struct native_task final : ready_task {
   explicit native_task(std::function<void()> what) : body(std::move(what)) {}
   void run() override { body(); }
+  void end_turn() override { body(); }
   std::function<void()> body;
 };
 
@@ -164,6 +166,73 @@ TEST_F(EventLoop, TurnEndWorkRunsAfterTheTurnsCallbacks) {
   loop.call_soon(note(1));
   EXPECT_TRUE(loop.run_once(true));
   EXPECT_EQ(order, (std::vector{1, 9}));
+}
+
+TEST_F(EventLoop, TurnEndWorkIsDoneThoughTheTurnFailed) {
+  native_task flush([this] { order.push_back(9); });
+  loop.call_soon(callback([&] {
+    loop.post_to_turn_end(flush);
+    client.failed = true;
+  }));
+  loop.call_soon(note(1));
+  EXPECT_FALSE(loop.run_once(true));
+  EXPECT_EQ(order, (std::vector{9}));
+}
+
+TEST_F(EventLoop, TurnEndWorkDoesNotPileUp) {
+  int most = 0;
+  int piled = 0;
+  native_task counting([&] { piled = 0; });
+  for (int i = 0; i < 100; ++i) {
+    loop.call_soon(callback([&] {
+      loop.post_to_turn_end(counting);
+      most = std::max(most, ++piled);
+    }));
+  }
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(piled, 0);
+  EXPECT_LE(most, 16);
+}
+
+TEST_F(EventLoop, TurnEndWorkDoesNotWaitForAllOfALongTurn) {
+  native_task flush([this] { order.push_back(9); });
+  loop.call_soon(callback([&] { loop.post_to_turn_end(flush); }));
+  loop.call_soon(callback([] {
+    const time_point end = monotonic_clock::now() + std::chrono::milliseconds(1);
+    while (monotonic_clock::now() < end) {
+    }
+  }));
+  loop.call_soon(note(1));
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, (std::vector{9, 1}));
+}
+
+TEST_F(EventLoop, ForgottenTurnEndWorkIsNotDone) {
+  native_task first([this] { order.push_back(1); });
+  native_task second([&] {
+    order.push_back(2);
+    loop.forget(first);
+  });
+  loop.call_soon(callback([&] {
+    loop.post_to_turn_end(second);
+    loop.post_to_turn_end(first);
+  }));
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(order, (std::vector{2}));
+}
+
+TEST_F(EventLoop, IsBusyWhileSeveralCallbacksAreLeftInTheTurn) {
+  std::vector<bool> busy;
+  for (int i = 0; i < 6; ++i) {
+    loop.call_soon(callback([&] {
+      busy.push_back(loop.is_busy());
+      loop.call_soon(note(1));  // not in this turn
+    }));
+  }
+  EXPECT_FALSE(loop.is_busy());
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(busy, (std::vector{true, true, false, false, false, false}));
+  EXPECT_FALSE(loop.is_busy());
 }
 
 // The other thread posts exactly when the loop is about to enter the kernel.

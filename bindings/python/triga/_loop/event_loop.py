@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -174,6 +175,15 @@ class EventLoop(
         if self._owns_wakeup and not self._signal_handlers:
             signal.set_wakeup_fd(-1)
 
+
+def _send_before_fork() -> None:
+    """What was written in this turn leaves once, by the parent, whatever becomes of the two."""
+    loop = events._get_running_loop()
+    if isinstance(loop, EventLoop):
+        loop._run_turn_end()
+
+
+os.register_at_fork(before=_send_before_fork)
 
 # The standard library's names: type(loop) and repr(loop) read as ever.
 EventLoop.__module__ = StockEventLoop.__module__
