@@ -196,7 +196,7 @@ attempt send_to(state& types, operation_object& op, py::ref& result) {
 
 }  // namespace
 
-std::byte* read_memory(const state& types) noexcept { return types.transports->read_memory.get(); }
+std::byte* read_memory(const state& types) noexcept { return types.transports->read_memory->bytes.data(); }
 
 int family_of(const state& types, PyObject* sock) { return member_of(types.family, sock); }
 

@@ -304,7 +304,7 @@ PyObject* make_type(PyObject* core, PyObject* base, PyObject* buffered_protocol,
   types.empty_bytes = py::ref::steal(PyBytes_FromStringAndSize(nullptr, 0));
   if (!types.read_memory) {
     raise_mmap_threshold();
-    types.read_memory = std::make_unique_for_overwrite<std::byte[]>(most_per_read);
+    types.read_memory = std::make_unique_for_overwrite<page_aligned_memory>();
   }
   return Py_NewRef(types.type.get());
 }

@@ -29,7 +29,7 @@ std::span<std::byte> transport::receive_into() {
   if (last_read_was_large_) {
     if (const std::span<std::byte> memory = exact_memory(); !memory.empty()) return memory;
   }
-  return {types_.read_memory.get(), most_per_read};
+  return types_.read_memory->bytes;
 }
 
 // As much as is there, if it is much and memory can be had.
@@ -80,7 +80,7 @@ py::ref transport::received_bytes(std::size_t count) {
   const auto size = static_cast<Py_ssize_t>(count);
   if (!types_.reading.exact) {
     return py::ref::steal(
-        PyBytes_FromStringAndSize(reinterpret_cast<const char*>(types_.read_memory.get()), size));
+        PyBytes_FromStringAndSize(reinterpret_cast<const char*>(types_.read_memory->bytes.data()), size));
   }
   PyObject* data = types_.reading.exact.release();
   if (PyBytes_GET_SIZE(data) != size) _PyBytes_Resize(&data, size);
