@@ -109,9 +109,7 @@ bool event_loop::poll(time_point until) {
     client_.after_block();
     return true;
   }
-  // One that came while timers are about to is late by a spin; they are not.
-  const bool looks = deliveries_ != 0 && until != time_point::min() &&
-                     (until == never || until - monotonic_clock::now() > 2 * sync::longest_spin);
+  const bool looks = may_look_out(until);
   attention_.store(looks ? attention::looking_out : attention::sleeping, std::memory_order_relaxed);
   {
     // The mutex orders this look against post_from_any_thread(): it either left its task here or will see
@@ -127,6 +125,15 @@ bool event_loop::poll(time_point until) {
   if (last_error_ != EINTR) return false;
   last_error_ = 0;
   return client_.on_interrupt();
+}
+
+// What has been under way for long may be so for ever, as a read of standard input in a thread; a loop that
+// looked out for it would never sleep. And no timer may be late by a spin.
+bool event_loop::may_look_out(time_point until) const {
+  if (deliveries_ == 0 || until == time_point::min()) return false;
+  const time_point now = monotonic_clock::now();
+  return now - last_delivery_ < sync::longest_spin &&
+         (until == never || until - now > 2 * sync::longest_spin);
 }
 
 bool event_loop::wait(time_point until) {

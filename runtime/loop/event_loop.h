@@ -99,10 +99,17 @@ class event_loop {
   // Brings the loop back if it waits. Any thread.
   void wake() noexcept;
 
-  // Another thread has begun, or ended, to do something that it will wake the loop for. While any does, a
-  // loop with nothing else to do looks out a moment before it sleeps (spin.h). Under the client's lock.
-  void expect_delivery() noexcept { ++deliveries_; }
-  void delivery_came() noexcept { --deliveries_; }
+  // Another thread has begun, or ended, to do something that it will wake the loop for. Shortly after that,
+  // while any is under way, a loop with nothing else to do looks out a moment before it sleeps (spin.h).
+  // Under the client's lock.
+  void expect_delivery() noexcept {
+    ++deliveries_;
+    last_delivery_ = monotonic_clock::now();
+  }
+  void delivery_came() noexcept {
+    --deliveries_;
+    last_delivery_ = monotonic_clock::now();
+  }
 
   using timer_ticket = timer_heap<void*>::ticket;
   // Under the client's lock. The ticket names the timer until it comes due, is cancelled or dropped.
@@ -146,6 +153,7 @@ class event_loop {
   [[nodiscard]] time_point wake_time(time_point due);
   bool poll(time_point until);
   bool wait(time_point until);
+  [[nodiscard]] bool may_look_out(time_point until) const;
   bool look_out();
   void take_inbox();
   void queue_due_timers();
@@ -173,7 +181,8 @@ class event_loop {
   // Relaxed where not said otherwise: the loop changes it before it looks into the queues under the client's
   // lock and inbox_mutex_, and others look at it after they queued under one of them.
   std::atomic<attention> attention_{attention::awake};
-  std::size_t deliveries_ = 0;
+  std::size_t deliveries_ = 0;  // under way
+  time_point last_delivery_;    // when one began or came
   std::atomic<bool> has_inbox_{false};
   std::mutex inbox_mutex_;
   std::vector<ready_task*> inbox_;

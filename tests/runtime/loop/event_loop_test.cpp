@@ -15,6 +15,7 @@
 
 #include "runtime/loop/signals.h"
 #include "runtime/sync/spin.h"
+#include "runtime/trace/counters.h"
 
 namespace triga::loop {
 namespace {
@@ -311,6 +312,23 @@ TEST_F(EventLoop, ADescriptorThatBecomesReadyEndsTheLookOut) {
   while (seen.count == 0) ASSERT_TRUE(loop.run_once(true));
   loop.delivery_came();
   EXPECT_EQ(seen.count, 1);
+}
+
+// A server has something under way all the time, as its wait for standard input in a thread: descriptors came
+// during the look-out, which so counted as paid, and it looked out for ever instead of sleeping.
+TEST_F(EventLoop, DoesNotLookOutForWhatHasBeenUnderWayForLong) {
+  loop.expect_delivery();
+  const time_point old = monotonic_clock::now() + 2 * sync::longest_spin;
+  while (monotonic_clock::now() < old) {
+  }
+  const auto spins = [] { return trace::snapshot()[static_cast<std::size_t>(trace::counter::spins)]; };
+  const std::uint64_t before = spins();
+  for (int i = 0; i < 300; ++i) {  // more waits than a spin that did not pay is left out for
+    loop.add_timer(monotonic_clock::now() + std::chrono::milliseconds(1), note(1));
+    ASSERT_TRUE(loop.run_once(true));
+  }
+  loop.delivery_came();
+  EXPECT_EQ(spins(), before);
 }
 
 TEST_F(EventLoop, AWakeWithoutWorkEndsTheWait) {
