@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from multiprocessing import connection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,6 +207,59 @@ def test_a_subclass_with_machinery_of_its_own_runs_the_standard_librarys(backend
     items.put("stock")
     assert items.get(timeout=30) == "stock"
     assert fed == [True]
+
+
+SUBCLASSES = """
+import multiprocessing.queues as queues
+
+class Plain(queues.Queue):
+    def __getstate__(self):
+        state = self._ignore_epipe, self._maxsize, self._reader, self._writer
+        return *state, self._rlock, self._wlock, self._sem, self._opid
+    def __setstate__(self, state):
+        super().__setstate__(state)
+
+class Simple(queues.SimpleQueue):
+    def __getstate__(self):
+        return self._reader, self._writer, self._rlock, self._wlock
+    def __setstate__(self, state):
+        self._reader, self._writer, self._rlock, self._wlock = state
+    def put(self, obj):
+        with self._wlock:
+            self._writer.send(obj)
+
+class Joinable(queues.JoinableQueue):
+    def __getstate__(self):
+        return "more", super().__getstate__()
+    def __setstate__(self, state):
+        super().__setstate__(state[1])
+
+def echo(questions, answers):
+    answers.put(questions.get())
+
+if __name__ == "__main__":
+    import multiprocessing, sys
+    for method in ("fork", "spawn"):
+        context = multiprocessing.get_context(method)
+        for kind in (Plain, Simple, Joinable):
+            questions, answers = kind(ctx=context), context.SimpleQueue()
+            process = context.Process(target=echo, args=(questions, answers))
+            process.start()
+            questions.put(kind.__name__)
+            print(method, answers.get())
+            process.join(30)
+"""
+
+
+def test_a_subclass_that_says_itself_what_is_pickled_of_it(backend: str, tmp_path: Path) -> None:
+    """As loky's queues, which are those of joblib. An end of a native queue cannot be sent by itself."""
+    script = tmp_path / "subclasses.py"
+    script.write_text(SUBCLASSES)
+    environment = {**os.environ, "TRIGA": "1" if backend == "triga" else "0"}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stderr
+    kinds = ("Plain", "Simple", "Joinable")
+    assert done.stdout.splitlines() == [f"{method} {kind}" for method in ("fork", "spawn") for kind in kinds]
 
 
 def test_queue_is_not_pickled_but_for_a_child(backend: str) -> None:

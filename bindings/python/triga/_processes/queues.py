@@ -30,8 +30,10 @@ _SMALLEST_RING, _LARGEST_RING = 1 << 16, 1 << 22
 _BYTES_AN_ITEM = 64
 _DEFAULT_MEMORY = 1 << 28
 
-# Methods that are the machinery of the standard library's Queue: a subclass that brings its own gets that machinery.
-MACHINERY = ("_feed", "_start_thread", "_reset", "_finalize_join", "_finalize_close")
+# Methods that are the machinery of the standard library's queues: a subclass that brings its own gets that machinery.
+# What it pickles are attributes that only the standard library's queues have (loky's do so).
+_STATE = ("__getstate__", "__setstate__", "__reduce__", "__reduce_ex__")
+MACHINERY = ("_feed", "_start_thread", "_reset", "_finalize_join", "_finalize_close", *_STATE)
 
 
 # Where the standard library refuses to send what the fork context made to a spawned process (3.12 and later).
@@ -54,7 +56,7 @@ def _check_sending(queue: Any) -> None:
 
 def _brings_machinery(kind: type, native: type) -> bool:
     before = kind.__mro__[: kind.__mro__.index(native)]
-    return any(name in vars(each) for each in before for name in MACHINERY)
+    return any(name in vars(each) for each in before if "_stock" not in vars(each) for name in MACHINERY)
 
 
 def _memory() -> int:
@@ -275,6 +277,9 @@ def _make_simple(module: ModuleType) -> type:
         _stays = False
 
         def __init__(self, *, ctx: Any) -> None:
+            if _brings_machinery(type(self), SimpleQueue):
+                stock.__init__(self, ctx=ctx)
+                return
             self._stays = _must_not_be_sent(ctx)
             self._open(_core.QueueSide((1 << 31) - 1, 1 << 20, _memory()), None)
 
