@@ -77,3 +77,9 @@ def test_redis_client_against_redis(native: bool, tmp_path: Path) -> None:
     server = server_program("redis-server")
     counters = run_program("redis_commands.py", native, tmp_path, server)
     assert not native or counters["stream_reads"] + counters["stream_passes"] > 100
+
+
+def test_joblib_on_each_of_its_backends(native: bool, tmp_path: Path) -> None:
+    need("joblib")
+    counters = run_program("joblib_parallel.py", native, tmp_path)
+    assert not native or counters["tasks_run"] >= 50
