@@ -185,6 +185,10 @@ void use_huge_arenas() {
 
 std::size_t make_immortal(const pb::list& objects) { return py::make_immortal(objects.ptr()); }
 
+std::size_t make_modules_immortal(const pb::list& modules) {
+  return py::make_modules_immortal(modules.ptr());
+}
+
 pb::bytes environment() {
   std::string block;
   for (char** each = environ; each != nullptr && *each != nullptr; ++each)
@@ -234,6 +238,8 @@ void register_zygote(pb::module_& core) {
            "Moves the memory that this process has already into huge pages. Returns how many were made.");
   core.def("make_immortal", &make_immortal, pb::arg("objects"),
            "Makes those of OBJECTS immortal of which modules and classes consist. Returns how many.");
+  core.def("make_modules_immortal", &make_modules_immortal, pb::arg("modules"),
+           "Makes immortal what MODULES define at their top level. Returns how many objects.");
   core.def("environment", &environment,
            "This process's environment as the kernel's block of NAME=value strings.");
 }

@@ -16,4 +16,10 @@ namespace triga::py {
 // Returns how many were made immortal: none on 3.11, which has no such objects.
 std::size_t make_immortal(PyObject* list);
 
+// The same in a process that goes on to run its own work: of each module in the list only what it defines
+// itself, at its top level, as it stands: functions, classes with their methods and descriptors, and the
+// constants of these. What a function made while it ran, or what a list or dictionary holds, may have to end
+// and is left as it is.
+std::size_t make_modules_immortal(PyObject* modules);
+
 }  // namespace triga::py

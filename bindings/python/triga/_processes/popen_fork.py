@@ -16,6 +16,7 @@ from types import ModuleType
 
 from triga._core import ChildProcess
 from triga._processes.child import native_bases, own_pidfd
+from triga._processes.shared_pages import keep_shared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def make_popen(module: ModuleType) -> type:
 
         def _launch(self, process_obj: process.BaseProcess) -> None:
             parent_sentinel = own_pidfd()
+            keep_shared()
             with _tracker_kept():
                 pid = os.fork()
             if pid == 0:
