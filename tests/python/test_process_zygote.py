@@ -290,3 +290,18 @@ def test_a_fork_of_the_program_has_a_zygote_of_its_own(run, method: str) -> None
         else None
     )
     assert done is None or values(done) == [[True]] * 3
+
+
+@pytest.mark.parametrize("variable", ["PYTHONPERFSUPPORT", "PYTHON_PERF_JIT_SUPPORT"])
+def test_interpreters_that_write_maps_for_perf_are_not_cloned(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In a clone the map's descriptor was closed for one that the program handed down under its number, such as the
+    # resource tracker's pipe, and the interpreter wrote the map's next lines there.
+    from triga._processes.launcher import why_not_here
+
+    monkeypatch.delenv(variable, raising=False)
+    assert why_not_here() is None
+    for off in ("", "0"):
+        monkeypatch.setenv(variable, off)
+        assert why_not_here() is None
+    monkeypatch.setenv(variable, "1")
+    assert "perf" in (why_not_here() or "")

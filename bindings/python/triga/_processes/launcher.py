@@ -27,6 +27,9 @@ _COMMAND = (
     "from triga._processes.zygote import main; main()"
 )
 
+# Either has each interpreter keep a file open, to which it writes again in a fork.
+_PERF_SUPPORT = ("PYTHONPERFSUPPORT", "PYTHON_PERF_JIT_SUPPORT")
+
 
 def main_path() -> str | None:
     """The file that a spawned process will run as its main module (init_main_from_path of the preparation data)."""
@@ -54,6 +57,8 @@ def why_not_here() -> str | None:
         return "there is no Python executable"
     if os.fsencode(executable) != os.fsencode(sys.executable):
         return "multiprocessing.set_executable() chose another interpreter"
+    if any(os.environ.get(name, "0") not in ("", "0") for name in _PERF_SUPPORT):
+        return "the interpreters write maps for perf, at descriptors whose numbers a clone is given for others"
     return None
 
 
