@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 # Options of the python command that take the next word as their value.
 _WITH_VALUE = "XW"
@@ -45,9 +47,10 @@ def activation_refusal() -> str | None:
     """Why an interpreter started now would not read triga.pth, or None."""
     if sys.flags.no_site:
         return "-S keeps the interpreter from reading triga.pth"
-    home = Path(__file__).parent.parent
-    if not (home / "triga.pth").is_file():
-        return f"there is no triga.pth beside {home / 'triga'}; install triga with pip instead of by path"
+    # Not by pathlib, whose import takes as long as the rest of this process.
+    package = os.path.dirname(__file__)  # noqa: PTH120
+    if not os.path.isfile(os.path.join(os.path.dirname(package), "triga.pth")):  # noqa: PTH113, PTH118, PTH120
+        return f"there is no triga.pth beside {package}; install triga with pip instead of by path"
     return None
 
 

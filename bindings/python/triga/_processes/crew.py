@@ -12,7 +12,6 @@ import threading
 import weakref
 from collections.abc import Callable
 from multiprocessing import util
-from typing import Any, Protocol
 
 from triga import _core
 from triga._processes.errors import WorkerLostError
@@ -20,11 +19,14 @@ from triga._processes.limits import kept_memory
 from triga._processes.link import Link
 from triga._processes.pickling import ByValue, make_other_pickler, make_pickler, make_pickler_by_value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
 
-class Notified(Protocol):
-    """A result that wants to be told when it is complete, in the collecting thread."""
+    class Notified(Protocol):
+        """A result that wants to be told when it is complete, in the collecting thread."""
 
-    def _notice(self) -> None: ...
+        def _notice(self) -> None: ...
 
 
 class _Caller:

@@ -9,7 +9,6 @@ import weakref
 from concurrent.futures import _base
 from multiprocessing import get_context, util
 from traceback import format_exception
-from typing import TYPE_CHECKING, Any
 
 from triga._install import installed_parts
 from triga._patch import native_class
@@ -18,11 +17,13 @@ from triga._processes.limits import check_memory_limit
 from triga._processes.options import Options, map_through
 from triga._processes.pickling import main_is_out_of_reach
 from triga._processes.staff import Plan, Staff
-from triga._processes.terms import PLAIN, Terms, terms_of
+from triga._processes.terms import Terms, terms_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
+    from typing import Any
 
     from triga._patch import Replace
 
@@ -199,12 +200,12 @@ def make_executor_class(module: ModuleType) -> type:
                 self._initializer,
                 self._initargs,
                 self._max_tasks_per_child,
-                self._memory_limit,
-                main_is_out_of_reach(self._mp_context),
-                self._replaces,
+                memory_limit=self._memory_limit,
+                by_value=main_is_out_of_reach(self._mp_context),
+                replaces=self._replaces,
             )
             staff = Staff(plan, self._future_type, self._processes, module)
-            if self._terms == PLAIN:
+            if self._terms.are_plain():
                 self._submit_at_once = staff.desk.submit
             return staff
 

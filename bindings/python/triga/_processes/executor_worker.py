@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import _base, process
 from contextlib import suppress
-from typing import Any
 
 from triga import _core
 from triga._processes.errors import short_repr
 from triga._processes.limits import limit_memory
 from triga._processes.link import Link
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def _with_traceback(error: BaseException) -> Any:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
 
 from triga import _core
 from triga._processes.crew import Crew
 from triga._processes.feeder import BACKLOG
 from triga._processes.results import IMapIterator, MapResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def feeds_done(crew: Crew, closing: threading.Event) -> None:

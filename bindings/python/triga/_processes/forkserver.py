@@ -13,15 +13,16 @@ import secrets
 import socket
 import sys
 from multiprocessing import AuthenticationError, connection, reduction, resource_tracker, spawn
-from typing import TYPE_CHECKING, Any
 
 from triga._core import ChildProcess, Descriptor, socket_pair
 from triga._processes.child import own_pidfd
 from triga._processes.launcher import boot
 from triga._processes.reserve import Reserve
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
 
     from triga._patch import Replace
 

@@ -16,13 +16,16 @@ from multiprocessing import (
     spawn,
     util,
 )
-from typing import Any
 
 from triga._core import Zygote
 from triga._processes.launcher import OWN, PARENT
 from triga._processes.main_code import offer
 from triga._processes.preload import import_named
 from triga._processes.zygote import ignore_terminal, settle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def _preload(told: dict[str, Any]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import _base
-from typing import TYPE_CHECKING, Any
 
-from triga._processes.terms import TaskMetadata
 from triga._threads import futures as native
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from typing import Any
 
     from triga._processes.staff import Staff
+    from triga._processes.task_metadata import TaskMetadata
 
 
 class _Remote:
@@ -50,7 +51,11 @@ class _Remote:
     def metadata(self: Any) -> TaskMetadata | None:
         """What the task took, if that was asked for (``measure=True``) and it has been answered."""
         usage = getattr(self, "_usage", None)
-        return None if usage is None else TaskMetadata(*usage)
+        if usage is None:
+            return None
+        from triga._processes.task_metadata import TaskMetadata
+
+        return TaskMetadata(*usage)
 
     def __await__(self: Any) -> Generator[Any, None, Any]:
         """Waits for the result inside an event loop."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from triga._mapping import results_of
 from triga._processes.progress import check_progress, shown, total_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     from triga._processes.terms import Terms
 

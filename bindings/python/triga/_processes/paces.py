@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from triga import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # A task of its own costs an item some microseconds (docs/process_pool.md, Pool.map(chunksize=1)): little beside this.
 _LEAST_TIME = 200e-6

@@ -10,7 +10,6 @@ from functools import partial
 from multiprocessing import get_context, util
 from multiprocessing import pool as stock
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
 
 from triga import _core
 from triga._processes.crew import Crew
@@ -20,14 +19,17 @@ from triga._processes.limits import check_memory_limit
 from triga._processes.paces import Paces
 from triga._processes.pickling import main_is_out_of_reach
 from triga._processes.progress import check_progress, shown, total_of
-from triga._processes.results import ApplyResult, Callback, IMapIterator, IMapUnorderedIterator, MapResult
+from triga._processes.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from triga._processes.terms import PLAIN, Terms, terms_of
 from triga._processes.worker import pool_worker
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
 
     from triga._patch import Replace
+    from triga._processes.results import Callback
 
 StockPool = stock.Pool
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from multiprocessing import forkserver
-from typing import TYPE_CHECKING
 
 from triga._processes.child import ChildPopen, native_bases
 from triga._processes.fallback import reason_of, tell
@@ -13,6 +12,7 @@ from triga._processes.launcher import why_not_here
 from triga._processes.popen_spawn import pickled
 from triga._processes.preparation_pipe import PreparationPipe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from types import ModuleType

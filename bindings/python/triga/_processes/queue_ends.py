@@ -9,10 +9,13 @@ from __future__ import annotations
 import io
 import os
 from multiprocessing import connection
-from typing import Any
 
 from triga import _core
 from triga._processes.pickling import make_pickler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class _End(connection.Connection):

@@ -13,13 +13,15 @@ import weakref
 from collections.abc import Callable
 from multiprocessing import context, get_context, reduction, synchronize, util
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 from triga import _core
 from triga._processes.pickling import make_pickler
 from triga._processes.queue_ends import Reader, Writer, make_ends
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from triga._patch import Replace
 
 # The first item of the state of a native queue.

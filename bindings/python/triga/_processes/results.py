@@ -9,14 +9,18 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from multiprocessing import TimeoutError
 from multiprocessing import pool as stock
-from typing import Any
 
 from triga import _core
 from triga._processes.crew import Crew
 from triga._processes.errors import PoolEndedError, describe_task, lost, timed_out, unsendable
-from triga._processes.terms import TaskMetadata
 
-Callback = Callable[[Any], object]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from triga._processes.task_metadata import TaskMetadata
+
+    Callback = Callable[[Any], object]
 
 
 def failure(crew: Crew, word: str, value: Any, task: str) -> BaseException:
@@ -155,7 +159,11 @@ class ApplyResult(stock.ApplyResult):  # type: ignore[type-arg]
         if not self.ready():
             return None
         self._settle()
-        return TaskMetadata(*self._usage[0]) if self._usage else None
+        if not self._usage:
+            return None
+        from triga._processes.task_metadata import TaskMetadata
+
+        return TaskMetadata(*self._usage[0])
 
     def cancel(self, *, running: bool = False) -> bool:
         """Cancels the call if no worker has begun it; with ``running``, by its worker's death, if one has.

@@ -12,7 +12,6 @@ from concurrent.futures import _base
 from concurrent.futures import process as stock
 from contextlib import suppress
 from traceback import format_exception
-from typing import Any, NamedTuple
 
 from triga import _core
 from triga._processes.crew import Crew
@@ -20,6 +19,10 @@ from triga._processes.errors import describe_task, lost, timed_out, unsendable
 from triga._processes.executor_worker import executor_worker
 from triga._processes.feeder import BACKLOG
 from triga._processes.terms import PLAIN, Terms
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _FORCED = (
     "A worker process exited while the pool was being forcefully shut down;"
@@ -34,17 +37,29 @@ def _nobody() -> None:
     """A crew hires by itself; here the staff does."""
 
 
-class Plan(NamedTuple):
+class Plan:
     """What kind of workers an executor has, and what their end means."""
 
-    process: Callable[..., Any]  # makes one
-    max_workers: int
-    initializer: Callable[..., object] | None
-    initargs: tuple[Any, ...]
-    max_tasks: int | None
-    memory_limit: int | None = None
-    by_value: bool = False  # the workers have another __main__
-    replaces: bool = False  # a crash costs the task that ran; else it breaks the executor
+    def __init__(
+        self,
+        process: Callable[..., Any],  # makes one
+        max_workers: int,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        max_tasks: int | None,
+        *,
+        memory_limit: int | None,
+        by_value: bool,  # the workers have another __main__
+        replaces: bool,  # a crash costs the task that ran; else it breaks the executor
+    ) -> None:
+        self.process = process
+        self.max_workers = max_workers
+        self.initializer = initializer
+        self.initargs = initargs
+        self.max_tasks = max_tasks
+        self.memory_limit = memory_limit
+        self.by_value = by_value
+        self.replaces = replaces
 
 
 class Staff:

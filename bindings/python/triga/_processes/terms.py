@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from triga import _core
 
 
-class TaskMetadata(NamedTuple):
-    """What a task took, measured in its worker process.
-
-    Attributes:
-        cpu_time: CPU time in seconds, of all of the process's threads while the task ran.
-        wall_time: elapsed time in seconds.
-        peak_memory: the worker's largest resident size while the task ran, in bytes.
-    """
-
-    cpu_time: float
-    wall_time: float
-    peak_memory: int
-
-
-class Terms(NamedTuple):
+class Terms:
     """The terms of a task.
 
     Attributes:
         timeout: seconds that it may run before its worker is killed; 0.0: any time.
         retries: how often it may be begun again after the death of the worker that ran it.
-        measure: whether its result has a :class:`TaskMetadata`.
+        measure: whether its result has a :class:`~triga._processes.task_metadata.TaskMetadata`.
     """
 
-    timeout: float = 0.0
-    retries: int = 0
-    measure: bool = False
+    __slots__ = ("measure", "retries", "timeout")
+
+    def __init__(self, timeout: float = 0.0, retries: int = 0, measure: bool = False) -> None:
+        self.timeout = timeout
+        self.retries = retries
+        self.measure = measure
+
+    def are_plain(self) -> bool:
+        """Nothing beyond the standard library is asked."""
+        return not (self.timeout or self.retries or self.measure)
 
     def core(self, tag: int) -> _core.TaskTerms:
         """For the core, with the tag of what the task is."""

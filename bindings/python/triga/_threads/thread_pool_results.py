@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import queue
 import sys
 import threading
 from collections import deque
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from multiprocessing import TimeoutError
 from multiprocessing import pool as stock
 from time import monotonic
@@ -51,7 +51,7 @@ class ApplyResult(stock.ApplyResult):  # type: ignore[type-arg]
         """Whether all are done within the time; notes the first failure."""
         try:
             self._error = self._futures[0].exception(timeout)
-        except FutureTimeoutError:
+        except builtins.TimeoutError:  # a future's; the name is multiprocessing's here
             return False
         self._pool = None
         return True
@@ -206,7 +206,7 @@ class IMapIterator(stock.IMapIterator):  # type: ignore[type-arg]
         future = self._take(timeout)
         try:
             error = future.exception(None if deadline is None else max(deadline - monotonic(), 0))
-        except FutureTimeoutError:
+        except builtins.TimeoutError:
             self._given_back.appendleft(future)
             raise TimeoutError from None
         except BaseException:
