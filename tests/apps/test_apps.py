@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def server_program(name: str) -> str:
 
 
 def run_program(program: str, native: bool, tmp_path: Path, *arguments: str) -> dict[str, int]:
-    """Runs the program to its end and returns the core's counters."""
+    """Runs the program to its end and returns the core's counters, of all its processes together."""
     stats = tmp_path / "stats.json"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIGA")}
     environment["TRIGA_STATS"] = str(stats)
@@ -39,7 +40,9 @@ def run_program(program: str, native: bool, tmp_path: Path, *arguments: str) -> 
     assert done.stdout.endswith("good\n")
     if not native:
         return {}
-    counters: dict[str, int] = json.loads(stats.read_text().splitlines()[-1])
+    counters: Counter[str] = Counter()
+    for line in stats.read_text().splitlines():
+        counters.update(json.loads(line))
     return counters
 
 

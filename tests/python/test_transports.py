@@ -16,6 +16,7 @@ import pytest
 
 import triga
 from tests.python.recorder import HAS_FAULTS_UNTIL_3_14, Buffered, Recorder, connected, drain, small_buffers
+from triga._loop.transports import StreamTransport
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -411,3 +412,40 @@ def test_debug_mode_logs_what_asyncio_logs(caplog: pytest.LogCaptureFixture) -> 
     texts = [record.getMessage() for record in caplog.records]
     for ending in ("pauses reading", "resumes reading", "received EOF"):
         assert any(text.startswith("<_SelectorSocketTransport") and text.endswith(ending) for text in texts), ending
+
+
+def test_the_methods_of_a_socket_of_ones_own_class_are_called(native: bool, run: Any) -> None:
+    """The websockets package has such a test. A class that overrides none of them has a native transport."""
+
+    class Counting(socket.socket):
+        calls: list[str]
+
+        def recv(self, *args: Any) -> bytes:
+            self.calls.append("recv")
+            return super().recv(*args)
+
+        def send(self, *args: Any) -> int:
+            self.calls.append("send")
+            return super().send(*args)
+
+    class Plain(socket.socket):
+        pass
+
+    async def serve(kind: type[Counting | Plain]) -> None:
+        near, far = socket.socketpair()
+        own: Any = kind(fileno=near.detach())
+        own.setblocking(False)
+        own.calls = []
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=own)
+        assert isinstance(transport, StreamTransport) == (native and kind is Plain)
+        far.sendall(b"question")
+        await protocol.until(lambda: protocol.data == b"question")
+        transport.write(b"answer")
+        transport.close()
+        await protocol.lost
+        assert far.recv(100) == b"answer"
+        far.close()
+        assert kind is Plain or {"recv", "send"} <= set(own.calls)
+
+    run(lambda: serve(Counting))
+    run(lambda: serve(Plain))

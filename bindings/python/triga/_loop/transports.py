@@ -131,6 +131,22 @@ class _DatagramTransportBase(selector_events._SelectorDatagramTransport):  # typ
 DatagramTransport: Any = _core.make_datagram_transport_type(_DatagramTransportBase)
 
 
+_CALLED_BY_TRANSPORTS = ("recv", "recv_into", "send", "sendmsg")
+
+
+def _must_be_called(sock: Any) -> bool:
+    """Whether asyncio's transport has to serve SOCK, as it calls the socket's methods.
+
+    They are a stand-in's, as tests have, which has nothing that the kernel could watch, or a subclass's own.
+    """
+    kind = type(sock)
+    if kind is socket.socket:
+        return False
+    if not isinstance(sock.fileno(), int):
+        return True
+    return any(getattr(kind, name, None) is not getattr(socket.socket, name) for name in _CALLED_BY_TRANSPORTS)
+
+
 class StreamTransports:
     """A base of the native loop: its sockets get native transports."""
 
@@ -146,13 +162,12 @@ class StreamTransports:
         server: Any = None,
         context: Any = None,
     ) -> Any:
-        number = sock.fileno()
-        if not isinstance(number, int):
-            # A stand-in for a socket, as tests have: there is nothing for the kernel to watch; Python can act it out.
+        if _must_be_called(sock):
             self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]  # BaseSelectorEventLoop's
             options = {} if context is None else {"context": context}
             make: Any = super()._make_socket_transport  # type: ignore[misc]  # BaseSelectorEventLoop's
             return make(sock, protocol, waiter, extra=extra, server=server, **options)
+        number = sock.fileno()
         if self._find_transport(number) is not None or number in self._other_transports:  # type: ignore[attr-defined]
             self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]  # BaseSelectorEventLoop's
         self._forget_socket(number)  # type: ignore[attr-defined]  # LoopBase's
