@@ -663,7 +663,7 @@ def test_a_closed_loop_is_gone_with_its_last_reference(backend: str) -> None:
         await asyncio.sleep(0)
         await loop.run_in_executor(None, int)
         loop.call_later(60, int)
-        assert len(loop._scheduled) == 1 and not loop._ready and not loop._transports
+        assert len(loop._scheduled) == 1 and not loop._transports
         await loop.shutdown_default_executor()
 
     gc.collect()
