@@ -40,8 +40,9 @@ struct descriptor_watch final : io::watcher, loop::ready_task {
   int fd;
   py::ref reader;
   py::ref writer;
-  py::ref socket;                 // a weak reference
-  std::uint32_t kept = 0;         // what stays registered when no operation waits
+  py::ref file;            // what it was added as, where that was no number: kept, as asyncio's selector does
+  py::ref socket;          // a weak reference
+  std::uint32_t kept = 0;  // what stays registered when no operation waits
   std::uint32_t to_tell = 0;      // EPOLLIN, EPOLLOUT: which operations run() tells
   std::size_t last_received = 0;  // by sock_recv()
   bool posted = false;

@@ -40,6 +40,7 @@ void core::close() {
     if (!watches_[at]) continue;
     watches_[at]->reader.reset();
     watches_[at]->writer.reset();
+    watches_[at]->file.reset();
     watches_[at]->socket.reset();
   }
   transports_.let_go_of_all();
@@ -50,6 +51,7 @@ int core::traverse(visitproc visit, void* arg) const {
     if (!each) continue;
     Py_VISIT(each->reader.get());
     Py_VISIT(each->writer.get());
+    Py_VISIT(each->file.get());
   }
   if (const int stop = transports_.traverse(visit, arg); stop != 0) return stop;
   return loop_.visit([&](const loop::foreign_callback& each) {

@@ -83,11 +83,31 @@ void forget_socket_of(descriptor_watch& watch) noexcept {
   watch.socket.reset();
 }
 
+// Last of all, as the file may end by it and run Python code.
+void forget_unused_file_of(descriptor_watch& watch) noexcept {
+  if (!watch.reader && !watch.writer) watch.file.reset();
+}
+
 // Takes one side off. The handle it had, or null.
 py::ref take_off(core& loop, descriptor_watch& watch, side which) {
   py::ref handle = std::move(handle_of(watch, which));
   if (handle && !refresh(loop, watch)) loop.poller().remove(watch.fd);  // closed before it was removed
+  forget_unused_file_of(watch);
   return handle;
+}
+
+// The descriptor that `file` was added as. One that is closed already is found by the object, as selectors'
+// _fileobj_lookup() does. -1: an exception.
+int descriptor_of_added(core& loop, PyObject* file) {
+  const int fd = descriptor_of(file);
+  if (fd >= 0 || PyLong_Check(file) || PyErr_ExceptionMatches(PyExc_ValueError) == 0) return fd;
+  for (int each = 0; static_cast<std::size_t>(each) < loop.watch_numbers(); ++each) {
+    const descriptor_watch* const watch = loop.find_watch(each);
+    if (watch == nullptr || watch->file.get() != file) continue;
+    PyErr_Clear();
+    return each;
+  }
+  return -1;
 }
 
 bool ensure_no_transport(PyObject* self, int fd) {
@@ -117,12 +137,17 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject*
   handles::track(handle.get());
   if (fields(self).debug != 0 && !handles::set_source_traceback(loop.handles(), handle.get())) return nullptr;
   descriptor_watch& watch = loop.watch(fd);
+  const bool was_added = watch.reader || watch.writer;
   forget_socket_of(watch);
   py::ref old = std::exchange(handle_of(watch, Which), handle);
   if (const io::status done = refresh(loop, watch); !done) {
     handle_of(watch, Which) = std::move(old);
     return raise_errno(done.error());
   }
+  const bool is_number = PyLong_Check(args[0]) != 0;
+  py::ref before;  // ends last
+  if (!is_number || !was_added)
+    before = std::exchange(watch.file, is_number ? py::ref() : py::ref::borrow(args[0]));
   if (old && !cancel(loop, old.get())) return nullptr;
   return handle.release();
 }
@@ -130,9 +155,9 @@ PyObject* add(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject*
 template <side Which>
 PyObject* remove(PyObject* self, PyObject* file) {
   if (fields(self).closed != 0) Py_RETURN_FALSE;
-  const int fd = descriptor_of(file);
-  if (fd < 0) return nullptr;
   core& loop = core_of(self);
+  const int fd = descriptor_of_added(loop, file);
+  if (fd < 0) return nullptr;
   descriptor_watch* watch = loop.find_watch(fd);
   const py::ref handle = watch != nullptr ? take_off(loop, *watch, Which) : py::ref();
   if (!handle) Py_RETURN_FALSE;
@@ -255,6 +280,7 @@ void core::disarm(int fd, bool as_writer, PyObject* operation) {
   const bool level = watch->reader || watch->writer ? (events_of(*watch) & EPOLLET) == 0 : false;
   // A handle on the other side does not want to hear of this one for ever.
   if (level && !refresh(*this, *watch)) poller().remove(fd);
+  forget_unused_file_of(*watch);
 }
 
 void core::forget_socket(int fd) {

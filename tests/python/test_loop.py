@@ -338,52 +338,6 @@ def test_debug_mode_notices_the_wrong_thread(loop: Any) -> None:
 # ---- descriptors, threads, signals -----------------------------------------------------------------------------------
 
 
-def test_readers_and_writers_are_replaced_and_removed(loop: Any) -> None:
-    reading, writing = os.pipe()
-    try:
-        seen: list[str] = []
-        os.write(writing, b"x")
-        loop.add_reader(reading, seen.append, "first")
-        loop.add_reader(reading, seen.append, "second")
-        loop.add_writer(writing, seen.append, "writable")
-        key = loop._selector.get_key(reading)
-        assert key.fd == reading and key.events == selectors.EVENT_READ
-        run_turns(loop)
-        assert sorted(seen) == ["second", "writable"]
-        assert loop.remove_reader(reading) is True
-        assert loop.remove_reader(reading) is False
-        assert loop.remove_writer(writing) is True
-        with pytest.raises(KeyError):
-            loop._selector.get_key(reading)
-        with pytest.raises(ValueError, match="Invalid file object"):
-            loop.add_reader(object(), print)
-        with open(__file__) as file, pytest.raises(PermissionError):  # noqa: PTH123
-            loop.add_reader(file, print)
-        assert loop.remove_reader(reading) is False
-    finally:
-        os.close(reading)
-        os.close(writing)
-
-
-def test_a_reader_removed_by_another_ones_callback_is_not_called(loop: Any) -> None:
-    pipes = [os.pipe() for _ in range(2)]
-    seen: list[int] = []
-
-    def readable(mine: int, other: int) -> None:
-        seen.append(mine)
-        loop.remove_reader(other)
-
-    for (mine, writing), (other, _) in zip(pipes, reversed(pipes), strict=True):
-        os.write(writing, b"x")
-        loop.add_reader(mine, readable, mine, other)
-    run_turns(loop)
-    assert len(seen) == 1
-    for pair in pipes:
-        for descriptor in pair:
-            loop.remove_reader(descriptor)
-            os.close(descriptor)
-
-
 def test_call_soon_threadsafe_from_many_threads_loses_nothing(loop: Any) -> None:
     threads, each, seen = 4, 500, list[int]()
 
