@@ -47,7 +47,7 @@ def activation_refusal() -> str | None:
     """Why an interpreter started now would not read triga.pth, or None."""
     if sys.flags.no_site:
         return "-S keeps the interpreter from reading triga.pth"
-    # Not by pathlib, whose import takes as long as the rest of this process.
+    # Not by pathlib: every program would wait for its import.
     package = os.path.dirname(__file__)  # noqa: PTH120
     if not os.path.isfile(os.path.join(os.path.dirname(package), "triga.pth")):  # noqa: PTH113, PTH118, PTH120
         return f"there is no triga.pth beside {package}; install triga with pip instead of by path"

@@ -1,7 +1,7 @@
 """Keeps the pages of the standard library's modules shared between a program that forks and its children.
 
-Half of the pages that a forked process copies are written to for nothing but a reference count, and as many of the
-program's own are copied meanwhile. Counts of immortal objects are not written.
+Many of the pages that a forked process copies are written to for nothing but a reference count, and some of the program's
+own are copied meanwhile for the like. Counts of immortal objects are not written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import ModuleType
 from triga._core import make_modules_immortal
 from triga._processes.preload import standard_modules
 
-# It costs about what two forks gain by it: a program that has forked once is taken to go on.
+# It has a price, which one fork does not bring in: a program that has forked once is taken to go on.
 _FORKS_BEFORE = 1
 _forks = 0
 

@@ -1,4 +1,4 @@
-"""What a task took. Imported for a task that was measured only: typing takes as long as the rest of a pool."""
+"""What a task took. Imported for a task that was measured only, as typing is dear to import."""
 
 from __future__ import annotations
 
