@@ -1,7 +1,7 @@
 """Keeps the pages of the standard library's modules shared between a program that forks and its children.
 
-Many of the pages that a forked process copies are written to for nothing but a reference count, and some of the program's
-own are copied meanwhile for the like. Counts of immortal objects are not written.
+Many of the pages that a forked process copies are written to for nothing but a reference count, and so are some of the
+program's own meanwhile. Counts of immortal objects are not written.
 """
 
 from __future__ import annotations
