@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "bindings/module_state.h"
-#include "bindings/py/raised.h"
 #include "bindings/py/throw_raised.h"
 #include "bindings/types/loop.h"
 
@@ -29,13 +28,6 @@ PyObject* plain_loop_of(PyObject* handle) noexcept {
   return reinterpret_cast<PyObject*>(Py_TYPE(loop)) == types.native_class.get() ? loop : nullptr;
 }
 
-// Gives the exception that is set to triga._loop.reports, which tells the loop's exception handler.
-bool report(const state& types, PyObject* handle) {
-  const py::ref error = py::take_raised();
-  return static_cast<bool>(
-      py::ref::steal(PyObject_CallFunctionObjArgs(types.report_failure.get(), handle, error.get(), nullptr)));
-}
-
 PyObject* new_ref_or_none(PyObject* object) noexcept {
   return Py_NewRef(object != nullptr ? object : Py_None);
 }
@@ -43,19 +35,6 @@ PyObject* new_ref_or_none(PyObject* object) noexcept {
 void set_slot(PyObject* handle, Py_ssize_t offset, PyObject* value) noexcept {
   PyObject* old = std::exchange(slot(handle, offset), Py_NewRef(value));
   Py_XDECREF(old);
-}
-
-// The context of a handle, made now if it has a snapshot only. Null with an exception set.
-PyObject* context_of(state& types, PyObject* handle) {
-  PyObject*& context = slot(handle, types.slots.context);
-  PyObject*& snapshot = own(types, handle).snapshot;
-  if (context == nullptr && snapshot != nullptr) {
-    context = PyContext_Copy(snapshot);
-    if (context != nullptr) Py_CLEAR(snapshot);
-  } else if (context == nullptr) {
-    PyErr_SetString(PyExc_AttributeError, "_context");
-  }
-  return context;
 }
 
 // ---- a handle's own methods
@@ -116,12 +95,6 @@ PyObject* lock_of(PyObject* self) {
   return lock;
 }
 
-// asyncio's own method of the name, which takes the lock.
-PyObject* by_asyncio(PyObject* self, const char* method) {
-  if (lock_of(self) == nullptr) return nullptr;
-  return PyObject_CallMethod(state_of_handle(self).thread_safe_base.get(), method, "O", self);
-}
-
 PyObject* thread_safe_cancel(PyObject* self, PyObject*) { return by_asyncio(self, "cancel"); }
 PyObject* thread_safe_cancelled(PyObject* self, PyObject*) { return by_asyncio(self, "cancelled"); }
 PyObject* thread_safe_run(PyObject* self, PyObject*) { return by_asyncio(self, "_run"); }
@@ -175,8 +148,7 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
 }
 
 template <kind Kind>
-int clear(PyObject* self) {
-  const state& types = state_of_handle(self);
+int empty(const state& types, PyObject* self) {
   Py_CLEAR(own(types, self).snapshot);
   return each_slot<Kind>(types.slots, [&](Py_ssize_t offset) {
     Py_CLEAR(slot(self, offset));
@@ -185,14 +157,23 @@ int clear(PyObject* self) {
 }
 
 template <kind Kind>
-void dealloc(PyObject* self) {
+int clear(PyObject* self) {
+  return empty<Kind>(state_of_handle(self), self);
+}
+
+template <kind Kind>
+void release(state& types, PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
-  state& types = state_of_handle(self);
-  PyObject_GC_UnTrack(self);
-  PyObject_ClearWeakRefs(self);
-  clear<Kind>(self);
+  empty<Kind>(types, self);
   if (!free_memory<Kind>(types).put(self)) type->tp_free(self);
   Py_DECREF(type);  // an instance of a heap type owns a reference to it
+}
+
+template <kind Kind>
+void dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
+  PyObject_ClearWeakRefs(self);
+  release<Kind>(state_of_handle(self), self);
 }
 
 PyMethodDef handle_methods[] = {
@@ -253,6 +234,28 @@ py::ref make_type(PyObject* core, const layout& found, PyObject* base, const cha
 }
 
 }  // namespace
+
+PyObject* context_of(state& types, PyObject* handle) {
+  PyObject*& context = slot(handle, types.slots.context);
+  PyObject*& snapshot = own(types, handle).snapshot;
+  if (context == nullptr && snapshot != nullptr) {
+    context = PyContext_Copy(snapshot);
+    if (context != nullptr) Py_CLEAR(snapshot);
+  } else if (context == nullptr) {
+    PyErr_SetString(PyExc_AttributeError, "_context");
+  }
+  return context;
+}
+
+PyObject* by_asyncio(PyObject* handle, const char* method) {
+  if (lock_of(handle) == nullptr) return nullptr;
+  return PyObject_CallMethod(state_of_handle(handle).thread_safe_base.get(), method, "O", handle);
+}
+
+void release_private(state& types, PyObject* handle) noexcept {
+  if (Py_IS_TYPE(handle, types.thread_safe.type())) return release<kind::thread_safe>(types, handle);
+  release<kind::plain>(types, handle);
+}
 
 void free_list::close() noexcept {
   closed_ = true;
@@ -319,81 +322,6 @@ bool set_source_traceback(state& types, PyObject* handle) {
   if (!stack) return false;
   set_slot(handle, types.slots.source_traceback, stack.get());
   return true;
-}
-
-namespace {
-
-// In a context that stays ours. Null with the callback's exception set.
-PyObject* call_in(PyObject* context, PyObject* callback, PyObject* args) {
-  if (PyContext_Enter(context) != 0) return nullptr;
-  PyObject* result =
-      PyTuple_GET_SIZE(args) == 0 ? PyObject_CallNoArgs(callback) : PyObject_Call(callback, args, nullptr);
-  // Fails only if the callback left another context entered, which then is the error to report.
-  if (PyContext_Exit(context) != 0) Py_CLEAR(result);
-  return result;
-}
-
-bool ends_the_loop() noexcept {
-  return PyErr_ExceptionMatches(PyExc_SystemExit) != 0 ||
-         PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0;
-}
-
-// Nobody but the loop can come to see the handle.
-bool is_private(PyObject* handle) noexcept { return Py_REFCNT(handle) == 1 && !weakly_referenced(handle); }
-
-// The same as run() for a handle with a snapshot that nobody else sees.
-bool run_in_spare_context(state& types, PyObject* handle) {
-  const layout& slots = types.slots;
-  const py::ref snapshot = py::ref::steal(std::exchange(own(types, handle).snapshot, nullptr));
-  py::ref context = types.contexts.enterable(snapshot.get());
-  if (!context) return false;
-  const py::ref result =
-      py::ref::steal(call_in(context.get(), slot(handle, slots.callback), slot(handle, slots.args)));
-  if (result) {
-    (void)types.contexts.give_back(context, snapshot.get());
-    return true;
-  }
-  slot(handle, slots.context) = context.release();  // for those who are told of the handle now
-  return !ends_the_loop() && report(types, handle);
-}
-
-}  // namespace
-
-bool run(state& types, PyObject* handle) {
-  const layout& slots = types.slots;
-  // Somebody else may cancel it from another thread meanwhile, and must wait for the callback to end.
-  if (Py_REFCNT(handle) > 1 && Py_IS_TYPE(handle, types.thread_safe.type())) {
-    return static_cast<bool>(py::ref::steal(by_asyncio(handle, "_run")));
-  }
-  if (own(types, handle).snapshot != nullptr && is_private(handle)) {
-    return run_in_spare_context(types, handle);
-  }
-  // A reference of our own to each: the callback may cancel its handle, which empties the slots.
-  const py::ref context = py::ref::borrow(context_of(types, handle));
-  if (!context) return false;
-  const py::ref callback = py::ref::borrow(slot(handle, slots.callback));
-  const py::ref args = py::ref::borrow(slot(handle, slots.args));
-  if (py::ref::steal(call_in(context.get(), callback.get(), args.get()))) return true;
-  return !ends_the_loop() && report(types, handle);
-}
-
-bool run_bare(state& types, PyObject* loop, PyObject* callback, PyObject* argument, PyObject* context) {
-  PyObject* result = nullptr;
-  if (PyContext_Enter(context) == 0) {
-    result = argument != nullptr ? PyObject_CallOneArg(callback, argument) : PyObject_CallNoArgs(callback);
-    if (PyContext_Exit(context) != 0) Py_CLEAR(result);
-  }
-  if (result != nullptr) {
-    Py_DECREF(result);
-    return true;
-  }
-  if (ends_the_loop()) return false;
-  py::ref error = py::take_raised();
-  const py::ref handle =
-      py::ref::steal(make(types, loop, callback, &argument, argument != nullptr ? 1 : 0, context));
-  if (!handle) return false;
-  py::raise_again(std::move(error));
-  return report(types, handle.get());
 }
 
 }  // namespace triga::handles

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "bindings/py/ref.h"
+#include "bindings/types/bare_callback.h"
 #include "bindings/types/context_cache.h"
 #include "bindings/types/handle_layout.h"
 
@@ -86,6 +87,12 @@ PyObject* make_timer(state& types, PyObject* loop, PyObject* when, PyObject* cal
   return slot(handle, types.slots.cancelled) == Py_True;
 }
 
+// Has it its callback and a tuple of arguments? A program that holds a handle can put anything there.
+[[nodiscard]] inline bool is_callable_as_made(const state& types, PyObject* handle) noexcept {
+  PyObject* const args = slot(handle, types.slots.args);
+  return slot(handle, types.slots.callback) != nullptr && args != nullptr && PyTuple_CheckExact(args);
+}
+
 // Is `handle` of one of the native types, and so readable by its slots?
 [[nodiscard]] inline bool is_native(const state& types, PyObject* handle) noexcept {
   const auto* type = reinterpret_cast<PyObject*>(Py_TYPE(handle));
@@ -104,9 +111,21 @@ inline void track(PyObject* handle) {
 PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyObject* const* args,
                            Py_ssize_t count, PyObject* context);
 
+// Does nobody but the queue have the handle, and does it say no more than a bare callback can?
+[[nodiscard]] bool can_unwrap(const state& types, PyObject* handle) noexcept;
+// Frees such a handle, which is no timer's: sooner than by its reference count.
+void release_private(state& types, PyObject* handle) noexcept;
+// Takes the callback out of such a handle, and frees it.
+[[nodiscard]] bare_callback unwrap(state& types, PyObject* handle) noexcept;
+
 // For the loop's tp_traverse: a queued handle is visited like any object if it is tracked, or through to what
 // it refers to if it is the queue's alone.
 int visit(const state& types, PyObject* handle, visitproc visit_one, void* argument);
+
+// The context of a handle, made now if it has a snapshot only. Null with an exception set.
+PyObject* context_of(state& types, PyObject* handle);
+// asyncio's own method of that name, of a thread-safe handle: it takes the handle's lock.
+PyObject* by_asyncio(PyObject* handle, const char* method);
 
 // Sets `_source_traceback`, in debug mode. False with an exception set.
 bool set_source_traceback(state& types, PyObject* handle);
@@ -115,8 +134,8 @@ bool set_source_traceback(state& types, PyObject* handle);
 // the loop's exception handler. False with an exception set for SystemExit, KeyboardInterrupt and what the
 // handler itself raises.
 bool run(state& types, PyObject* handle);
-// The same for a callback without a handle. `argument` may be null. A handle is made if there is something to
-// report.
-bool run_bare(state& types, PyObject* loop, PyObject* callback, PyObject* argument, PyObject* context);
+// The same for a callback without a handle, whose references it takes over. A handle is made if there is
+// something to report.
+bool run_bare(state& types, PyObject* loop, const bare_callback& callback);
 
 }  // namespace triga::handles

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Handles: the making of one.
+// Handles: the making of one, and the taking apart of one that nobody holds.
+#include <utility>
+
 #include "bindings/types/handle.h"
 
 namespace triga::handles {
@@ -72,6 +74,37 @@ PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyO
   if (fill(types, handle, loop, callback, args, count, context)) return handle;
   Py_DECREF(handle);
   return nullptr;
+}
+
+bool can_unwrap(const state& types, PyObject* handle) noexcept {
+  const layout& slots = types.slots;
+  if (!Py_IS_TYPE(handle, types.handle.type()) && !Py_IS_TYPE(handle, types.thread_safe.type())) return false;
+  if (Py_REFCNT(handle) > 1 || weakly_referenced(handle) || is_cancelled(types, handle)) return false;
+  return is_callable_as_made(types, handle) &&
+         (own(types, handle).snapshot != nullptr || slot(handle, slots.context) != nullptr);
+}
+
+bare_callback unwrap(state& types, PyObject* handle) noexcept {
+  const layout& slots = types.slots;
+  const bool is_plain = Py_IS_TYPE(handle, types.handle.type());
+  bare_callback bare(std::exchange(slot(handle, slots.callback), nullptr), nullptr,
+                     std::exchange(own(types, handle).snapshot, nullptr),
+                     is_plain ? 0 : bare_callback::thread_safe);
+  if (bare.context != nullptr) {
+    bare.form |= bare_callback::with_snapshot;
+  } else {
+    bare.context = std::exchange(slot(handle, slots.context), nullptr);
+  }
+  PyObject* const args = slot(handle, slots.args);
+  const Py_ssize_t count = PyTuple_GET_SIZE(args);
+  if (count > 1) {
+    bare.form |= bare_callback::with_tuple;
+    bare.argument = std::exchange(slot(handle, slots.args), nullptr);
+  } else if (count == 1) {
+    bare.argument = Py_NewRef(PyTuple_GET_ITEM(args, 0));
+  }
+  release_private(types, handle);
+  return bare;
 }
 
 }  // namespace triga::handles

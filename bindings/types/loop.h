@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings/py/ref.h"
+#include "bindings/types/bare_callback.h"
 #include "bindings/types/handle.h"
 #include "bindings/types/transport_table.h"
 #include "runtime/base/fork_generation.h"
@@ -90,18 +91,22 @@ class core final : public loop::loop_client, public loop::signal_listener {
   [[nodiscard]] transport_table& transports() noexcept { return transports_; }
 
   // Queues a handle of any kind; takes the reference over.
-  void queue(PyObject* handle) { loop_.call_soon(handle); }
+  std::size_t queue(PyObject* handle) { return loop_.call_soon(handle); }
   // Puts a timer handle on the heap; takes the reference over.
   void add_timer(time_point when, PyObject* handle);
   // Takes a timer handle off the heap, if it is on it.
   void cancel_timer(PyObject* handle);
-  // Remembers the handle that a scheduling method hands out: if it is still held at the next such call, the
-  // garbage collector is told of it.
-  void hand_out(PyObject* handle) {
+  // Remembers the handle that a scheduling method hands out, and its place in the queue (a timer has none):
+  // if it is still held at the next such call, the garbage collector is told of it.
+  void hand_out(PyObject* handle, std::size_t place = 0) {
     settle_handed_out();
     handed_out_ = handle;
+    handed_out_place_ = place;
   }
   void settle_handed_out();
+  // The same before another handle is made, if nobody holds the last one any more: its callback stays queued
+  // without it, and its memory serves the next. So a burst of callbacks needs memory for one handle.
+  void settle_or_unwrap_handed_out();
 
   // The watch of a descriptor, or null; watch() makes it if needed.
   [[nodiscard]] descriptor_watch* find_watch(int fd) noexcept;
@@ -144,7 +149,6 @@ class core final : public loop::loop_client, public loop::signal_listener {
  private:
   bool run_handle(PyObject* handle);
   bool run_foreign(PyObject* handle);
-  bool run_bare(const loop::foreign_callback& callback);
   bool run_in_debug_mode(PyObject* handle);
 
   PyObject* self_;  // the loop object, which owns this
@@ -154,6 +158,7 @@ class core final : public loop::loop_client, public loop::signal_listener {
   std::vector<std::unique_ptr<descriptor_watch>> watches_;  // by descriptor
   transport_table transports_;      // behind what a transport that goes takes itself off
   PyObject* handed_out_ = nullptr;  // owned by the queue or the heap; forgotten when it leaves them
+  std::size_t handed_out_place_ = 0;
   PyThreadState* released_ = nullptr;
   unsigned polls_with_gil_ = 0;
 };

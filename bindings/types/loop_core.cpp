@@ -21,6 +21,16 @@ void core::settle_handed_out() {
   if (handle != nullptr && Py_REFCNT(handle) > 1) handles::track(handle);
 }
 
+void core::settle_or_unwrap_handed_out() {
+  if (handed_out_ == nullptr) return;
+  if (fields(self_).debug != 0 || !handles::can_unwrap(types_.handles, handed_out_)) {
+    settle_handed_out();
+    return;
+  }
+  PyObject* const handle = std::exchange(handed_out_, nullptr);
+  loop_.replace(handed_out_place_, handles::unwrap(types_.handles, handle).packed());
+}
+
 descriptor_watch* core::find_watch(int fd) noexcept {
   const auto at = static_cast<std::size_t>(fd);
   return fd >= 0 && at < watches_.size() ? watches_[at].get() : nullptr;
@@ -56,7 +66,8 @@ int core::traverse(visitproc visit, void* arg) const {
   if (const int stop = transports_.traverse(visit, arg); stop != 0) return stop;
   return loop_.visit([&](const loop::foreign_callback& each) {
     if (each.context == nullptr) return handles::visit(types_.handles, object(each.target), visit, arg);
-    for (void* held : {each.target, each.argument, each.context}) Py_VISIT(object(held));
+    const handles::bare_callback bare(each);
+    for (PyObject* held : {bare.callback, bare.argument, bare.context}) Py_VISIT(held);
     return 0;
   });
 }
@@ -92,7 +103,8 @@ void core::cancel_timer(PyObject* handle) {
 
 void core::drop(const loop::foreign_callback& callback) {
   if (callback.context != nullptr) {
-    for (void* held : {callback.target, callback.argument, callback.context}) Py_XDECREF(object(held));
+    const handles::bare_callback bare(callback);
+    for (PyObject* held : {bare.callback, bare.argument, bare.context}) Py_XDECREF(held);
     return;
   }
   if (callback.target == handed_out_) handed_out_ = nullptr;
@@ -102,14 +114,8 @@ void core::drop(const loop::foreign_callback& callback) {
 }
 
 bool core::run_callback(const loop::foreign_callback& callback) {
-  return callback.context != nullptr ? run_bare(callback) : run_handle(object(callback.target));
-}
-
-bool core::run_bare(const loop::foreign_callback& callback) {
-  const py::ref target = py::ref::steal(object(callback.target));
-  const py::ref argument = py::ref::steal(object(callback.argument));
-  const py::ref context = py::ref::steal(object(callback.context));
-  return handles::run_bare(types_.handles, self_, target.get(), argument.get(), context.get());
+  if (callback.context == nullptr) return run_handle(object(callback.target));
+  return handles::run_bare(types_.handles, self_, handles::bare_callback(callback));
 }
 
 bool core::run_handle(PyObject* queued) {

@@ -56,14 +56,14 @@ using maker = PyObject* (*)(handles::state&, PyObject*, PyObject*, PyObject* con
 
 PyObject* queue_callback(PyObject* self, const callback_arguments& given, maker make) {
   core& loop = core_of(self);
+  loop.settle_or_unwrap_handed_out();
   PyObject* handle = make(loop.handles(), self, given.callback, given.args, given.count, given.context);
   if (handle == nullptr) return nullptr;
   if (!note_origin(self, handle)) {
     Py_DECREF(handle);
     return nullptr;
   }
-  loop.queue(Py_NewRef(handle));
-  loop.hand_out(handle);
+  loop.hand_out(handle, loop.queue(Py_NewRef(handle)));
   return handle;
 }
 
@@ -75,9 +75,9 @@ bool is_bare(PyObject* self, Py_ssize_t count, PyObject* names) noexcept {
 }
 
 PyObject* queue_bare(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  core_of(self).loop().call_soon({.target = Py_NewRef(args[0]),
-                                  .argument = count == 2 ? Py_NewRef(args[1]) : nullptr,
-                                  .context = Py_NewRef(args[count])});
+  const handles::bare_callback callback(Py_NewRef(args[0]), count == 2 ? Py_NewRef(args[1]) : nullptr,
+                                        Py_NewRef(args[count]));
+  core_of(self).loop().call_soon(callback.packed());
   Py_RETURN_NONE;
 }
 

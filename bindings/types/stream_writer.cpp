@@ -23,11 +23,11 @@ struct writer_object {
   PyObject* complete_future;  // asyncio's _complete_fut, made when somebody asks
 };
 
-writer_object& fields(PyObject* self) noexcept { return *reinterpret_cast<writer_object*>(self); }
+writer_object& writer_of(PyObject* self) noexcept { return *reinterpret_cast<writer_object*>(self); }
 
 // The native half of the writer's transport, or null if it is another's.
 transports::transport* native_transport(PyObject* self) {
-  PyObject* transport = fields(self).transport;
+  PyObject* transport = writer_of(self).transport;
   const py::ref& native = state_of(Py_TYPE(self)).transports.type;
   return native && transport != nullptr && is_plain(native, transport) ? &transports::native_of(transport)
                                                                        : nullptr;
@@ -46,7 +46,7 @@ int writer_init(PyObject* self, PyObject* args, PyObject* keywords) {
                                   &protocol, &reader, &loop) == 0) {
     return -1;
   }
-  writer_object& writer = fields(self);
+  writer_object& writer = writer_of(self);
   Py_XSETREF(writer.transport, Py_NewRef(transport));
   Py_XSETREF(writer.protocol, Py_NewRef(protocol));
   const state& types = types_of(self);
@@ -60,7 +60,7 @@ int writer_init(PyObject* self, PyObject* args, PyObject* keywords) {
 }
 
 int writer_traverse(PyObject* self, visitproc visit, void* arg) {
-  writer_object& writer = fields(self);
+  writer_object& writer = writer_of(self);
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(writer.transport);
   Py_VISIT(writer.protocol);
@@ -71,7 +71,7 @@ int writer_traverse(PyObject* self, visitproc visit, void* arg) {
 }
 
 int writer_clear(PyObject* self) {
-  writer_object& writer = fields(self);
+  writer_object& writer = writer_of(self);
   Py_CLEAR(writer.transport);
   Py_CLEAR(writer.protocol);
   Py_CLEAR(writer.reader);
@@ -92,7 +92,7 @@ void writer_dealloc(PyObject* self) {
 
 template <bool (transports::transport::*Native)(PyObject*), py::ref method_names::* Name>
 PyObject* give_data(PyObject* self, PyObject* data) {
-  PyObject* transport = fields(self).transport;
+  PyObject* transport = writer_of(self).transport;
   if (transport == nullptr) return missing_field("_transport");
   const py::ref alive = py::ref::borrow(transport);
   if (transports::transport* native = native_transport(self)) {
@@ -104,7 +104,7 @@ PyObject* give_data(PyObject* self, PyObject* data) {
 
 template <py::ref method_names::* Name>
 PyObject* ask_transport(PyObject* self, PyObject*) {
-  const py::ref transport = py::ref::borrow(fields(self).transport);
+  const py::ref transport = py::ref::borrow(writer_of(self).transport);
   if (!transport) return missing_field("_transport");
   return call_method(transport.get(), types_of(self).names.*Name).release();
 }
@@ -116,7 +116,7 @@ PyObject* get_extra_info(PyObject* self, PyObject* args, PyObject* keywords) {
                                   &otherwise) == 0) {
     return nullptr;
   }
-  const py::ref transport = py::ref::borrow(fields(self).transport);
+  const py::ref transport = py::ref::borrow(writer_of(self).transport);
   if (!transport) return missing_field("_transport");
   return call_method(transport.get(), types_of(self).names.get_extra_info, name, otherwise).release();
 }
@@ -137,7 +137,7 @@ bool reader_is_good(state& types, PyObject* reader) {
 int is_closing(PyObject* self) {
   if (const transports::transport* native = native_transport(self))
     return native->stream().is_closing() ? 1 : 0;
-  return ask(fields(self).transport, types_of(self).names.is_closing);
+  return ask(writer_of(self).transport, types_of(self).names.is_closing);
 }
 
 // The protocol's part; see wait_for() for a null result.
@@ -158,13 +158,13 @@ constexpr coroutine_kind drained_kind = {"StreamWriter.drain", advance_drained, 
 
 PyObject* advance_drain_of_protocol(coroutine_object& self) {
   self.kind = &drained_kind;
-  return drain_protocol(self, types_of(self.owner), fields(self.owner).protocol);
+  return drain_protocol(self, types_of(self.owner), writer_of(self.owner).protocol);
 }
 
 // A transport that is closing has its connection_lost() called before drain() goes on: a program that writes
 // and drains in a loop would else never see the error.
 PyObject* advance_drain(coroutine_object& self) {
-  if (!reader_is_good(types_of(self.owner), fields(self.owner).reader)) return nullptr;
+  if (!reader_is_good(types_of(self.owner), writer_of(self.owner).reader)) return nullptr;
   const int closing = is_closing(self.owner);
   if (closing < 0) return nullptr;
   if (closing == 0) return advance_drain_of_protocol(self);
@@ -180,7 +180,7 @@ constexpr coroutine_kind drain_kind = {"StreamWriter.drain", advance_drain, null
 PyObject* advance_wait_closed(coroutine_object& self) {
   if (self.resumed) Py_RETURN_NONE;
   const py::ref waiter =
-      call_method(fields(self.owner).protocol, types_of(self.owner).names.get_close_waiter, self.owner);
+      call_method(writer_of(self.owner).protocol, types_of(self.owner).names.get_close_waiter, self.owner);
   if (waiter) (void)wait_for(self, waiter.get());
   return nullptr;
 }
@@ -189,7 +189,7 @@ constexpr coroutine_kind wait_closed_kind = {"StreamWriter.wait_closed", advance
 
 template <const coroutine_kind& Kind>
 PyObject* coroutine_of(PyObject* self, PyObject*) {
-  if (fields(self).transport == nullptr) return missing_field("_transport");
+  if (writer_of(self).transport == nullptr) return missing_field("_transport");
   return make_coroutine(types_of(self).coroutine.type(), Kind, self);
 }
 
@@ -212,12 +212,12 @@ PyMethodDef writer_methods[] = {
 };
 
 PyObject* get_transport(PyObject* self, void*) {
-  PyObject* transport = fields(self).transport;
+  PyObject* transport = writer_of(self).transport;
   return transport != nullptr ? Py_NewRef(transport) : missing_field("_transport");
 }
 
 PyObject* get_complete_future(PyObject* self, void*) {
-  writer_object& writer = fields(self);
+  writer_object& writer = writer_of(self);
   if (writer.complete_future != nullptr) return Py_NewRef(writer.complete_future);
   const method_names& names = types_of(self).names;
   py::ref future = call_method(writer.loop, names.create_future);

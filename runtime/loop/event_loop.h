@@ -78,9 +78,13 @@ class event_loop {
   [[nodiscard]] io::poller& poller() noexcept { return poller_; }
 
   // Queues a foreign callback (a pointer with its lowest bit clear). Under the client's lock; if that is not
-  // the loop's own thread, call wake() afterwards.
-  void call_soon(void* callback) { ready_.push({.target = callback}); }
-  void call_soon(const foreign_callback& callback) { ready_.push(callback); }
+  // the loop's own thread, call wake() afterwards. Returns its place, for replace().
+  std::size_t call_soon(void* callback) { return call_soon(foreign_callback{.target = callback}); }
+  std::size_t call_soon(const foreign_callback& callback) { return ready_.push(callback); }
+  // Puts another form of the callback where it is queued. Requires that it neither was run nor dropped.
+  void replace(std::size_t place, const foreign_callback& callback) noexcept {
+    ready_.numbered(place) = callback;
+  }
   // Queues native work, in one order with the foreign callbacks. Same rules.
   void post(ready_task& task) { ready_.push(tagged(task)); }
   // Has task.end_turn() called once this turn's callbacks have run, before the loop polls again or leaves the

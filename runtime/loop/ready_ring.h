@@ -15,9 +15,11 @@ class ready_ring {
   [[nodiscard]] bool empty() const noexcept { return head_ == tail_; }
   [[nodiscard]] std::size_t size() const noexcept { return tail_ - head_; }
 
-  void push(Item item) {
+  // Returns the item's number, which stays its own until it is popped.
+  std::size_t push(Item item) {
     if (size() == capacity_) grow();
-    items_[tail_++ & (capacity_ - 1)] = item;
+    items_[tail_ & (capacity_ - 1)] = item;
+    return tail_++;
   }
 
   // Requires that the ring is not empty.
@@ -28,17 +30,18 @@ class ready_ring {
     return items_[(head_ + at) & (capacity_ - 1)];
   }
   [[nodiscard]] Item& operator[](std::size_t at) noexcept { return items_[(head_ + at) & (capacity_ - 1)]; }
+  // The item that push() gave this number. Requires that it has not been popped.
+  [[nodiscard]] Item& numbered(std::size_t number) noexcept { return items_[number & (capacity_ - 1)]; }
 
  private:
   void grow() {
     const std::size_t larger = capacity_ == 0 ? 64 : capacity_ * 2;
     auto fresh = std::make_unique<Item[]>(larger);
-    const std::size_t count = size();
-    for (std::size_t at = 0; at < count; ++at) fresh[at] = (*this)[at];
+    for (std::size_t number = head_; number != tail_; ++number) {
+      fresh[number & (larger - 1)] = numbered(number);
+    }
     items_ = std::move(fresh);
     capacity_ = larger;
-    head_ = 0;
-    tail_ = count;
   }
 
   std::unique_ptr<Item[]> items_;

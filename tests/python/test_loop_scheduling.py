@@ -8,6 +8,7 @@ import contextvars
 import gc
 import random
 import selectors
+import sys
 import threading
 import time
 import weakref
@@ -96,6 +97,141 @@ def test_the_exception_handler_sees_what_the_failed_callback_set(loop: Any) -> N
     loop.call_soon(callback)
     run_turns(loop)
     assert told == ["before the failure"]
+
+
+# ---- handles: one that nobody holds is taken apart when the next is made ---------------------------------------------
+
+
+def schedulers(loop: Any) -> list[Any]:
+    """The methods that put a callback into the queue."""
+    return [loop.call_soon, loop.call_soon_threadsafe]
+
+
+def test_callbacks_run_in_order_whoever_holds_their_handles(loop: Any) -> None:
+    seen: list[Any] = []
+    held: list[Any] = []
+    own = contextvars.copy_context()
+    own.run(variable.set, "own")
+
+    def callback(*args: int) -> None:
+        seen.append((*args, variable.get()))
+
+    for number in range(0, 300, 6):
+        for at, call in enumerate(3 * schedulers(loop)):
+            args = tuple(range(number + at, number + at + at // 2 + 1))
+            handle = call(callback, *args, context=own) if at == 3 else call(callback, *args)
+            if number % 7 == 0 or at == 4:
+                held.append(handle)
+            if number % 5 == 0 and at == 4:
+                handle.cancel()
+    loop.call_soon(callback)  # no arguments, no handle held
+    loop.call_soon(callback).cancel()
+    loop.call_soon(seen.append, "last")
+    run_turns(loop)
+    expected: list[Any] = []
+    for number in range(0, 300, 6):
+        for at in range(6):
+            if not (number % 5 == 0 and at == 4):
+                args = tuple(range(number + at, number + at + at // 2 + 1))
+                expected.append((*args, "own" if at == 3 else None))
+    assert seen == [*expected, (None,), "last"]
+
+
+def test_a_failure_is_reported_with_the_handle_that_was_taken_apart(loop: Any) -> None:
+    told: list[Any] = []
+
+    def callback(*args: object) -> None:
+        variable.set(args)
+        raise ValueError(*args)
+
+    own = contextvars.copy_context()
+    own.run(variable.set, "own")
+    loop.set_exception_handler(lambda _, context: told.append((context["handle"], context["exception"])))
+    for call in schedulers(loop):
+        for args in ((), (1,), (1, "two", 3)):
+            call(callback, *args)
+            call(callback, *args, context=own)
+    loop.call_soon(lambda: None)  # takes the last one apart
+    run_turns(loop)
+    assert [exception.args for _, exception in told] == 2 * [(), (), (1,), (1,), (1, "two", 3), (1, "two", 3)]
+    for at, (handle, exception) in enumerate(told):
+        thread_safe = at >= 6 and sys.version_info >= (3, 14)
+        assert type(handle).__name__ == ("_ThreadSafeHandle" if thread_safe else "Handle")
+        assert (handle._callback, handle._args) == (callback, exception.args)
+        if at % 2 == 1:
+            assert handle._context is own
+        else:
+            assert handle._context[variable] == exception.args
+
+
+def test_what_ends_the_program_leaves_a_callback_without_a_handle(loop: Any) -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    seen: list[int] = []
+    loop.call_soon(leave)
+    loop.call_soon(seen.append, 1)
+    with pytest.raises(SystemExit):
+        loop.run_forever()
+    run_turns(loop)
+    assert seen == [1]
+
+
+def test_a_handle_that_is_only_weakly_held_is_left_whole(loop: Any) -> None:
+    seen: list[Any] = []
+    reference: Any = weakref.ref(loop.call_soon(lambda: seen.append(reference()._args)))
+    loop.call_soon(seen.append, 2)
+    run_turns(loop)
+    assert seen == [(), 2]
+    assert reference() is None
+
+
+def test_a_handle_with_arguments_that_a_program_changed_runs_with_them(loop: Any) -> None:
+    seen: list[Any] = []
+    loop.call_soon(seen.append, 1)._args = [2]  # which asyncio takes as well: callback(*handle._args)
+    handle = loop.call_soon(seen.append, 3)
+    handle._args = [4]
+    loop.call_soon(seen.append, 5)
+    run_turns(loop)
+    assert seen == [2, 4, 5]
+
+
+def test_a_dropped_loop_with_pending_callbacks_is_collected(backend: str) -> None:
+    class Owner:
+        """In cycles with callbacks that are pending."""
+
+    loop = asyncio.new_event_loop()
+    owner = Owner()
+    for call in schedulers(loop):
+        for args in ((), (loop,), (loop, owner), (1, 2)):
+            call(lambda *_, owner=owner: owner, *args)
+            call(lambda *_, owner=owner: owner, *args, context=contextvars.copy_context())
+    reference = weakref.ref(owner)
+    with pytest.warns(ResourceWarning, match="unclosed event loop"):
+        del owner, loop, args, call
+        gc.collect()
+    assert reference() is None
+
+
+@pytest.mark.parametrize("method", ["call_soon", "call_soon_threadsafe"])
+def test_a_burst_needs_the_memory_of_one_handle(method: str) -> None:
+    loop: Any = triga.new_event_loop()
+    try:
+        schedule, ran = getattr(loop, method), 0
+
+        def callback() -> None:
+            nonlocal ran
+            ran += 1
+
+        schedule(callback)  # what the first one needs once
+        before = sys.getallocatedblocks()
+        for _ in range(5_000):
+            schedule(callback)
+        assert sys.getallocatedblocks() - before < 500
+        run_turns(loop)
+        assert ran == 5_001
+    finally:
+        loop.close()
 
 
 def test_the_loop_keeps_no_contexts_values_once_it_has_run(loop: Any) -> None:

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <csignal>
 #include <functional>
+#include <numeric>
 #include <semaphore>
 #include <thread>
 
@@ -98,6 +99,20 @@ TEST_F(EventLoop, ABareCallbackComesWithItsArgumentAndContext) {
   EXPECT_EQ(order, std::vector{1});
   EXPECT_EQ(client.last.argument, &argument);
   EXPECT_EQ(client.last.context, &context);
+}
+
+TEST_F(EventLoop, ACallbacksFormIsReplacedInItsPlaceThoughTheQueueGrew) {
+  loop.call_soon(note(0));
+  EXPECT_TRUE(loop.run_once(true));  // so that the place is not the item's index
+  int context = 0;
+  loop.call_soon(note(1));
+  const std::size_t place = loop.call_soon(note(-2));
+  for (int number = 3; number <= 1'000; ++number) loop.call_soon(note(number));
+  loop.replace(place, {.target = note(2), .context = &context});
+  EXPECT_TRUE(loop.run_once(true));
+  std::vector<int> expected(1'001);
+  std::iota(expected.begin(), expected.end(), 0);
+  EXPECT_EQ(order, expected);
 }
 
 TEST_F(EventLoop, WhatATurnQueuesRunsInTheNextTurn) {
