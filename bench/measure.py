@@ -46,8 +46,9 @@ class Bench:
     scale: float
 
     def environment(self, arm: str) -> dict[str, str]:
-        """Ours, with triga switched on for its own arm only."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIGA")}
+        """Ours, with triga switched on for its own arm only, and with compiled modules kept, as is the default."""
+        left_out = ("TRIGA", "PYTHONDONTWRITEBYTECODE")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         return inherited | ({"TRIGA": "1"} if arm == "triga" else {})
 
     def run(self, row: Row, arm: str) -> Sample:

@@ -16,12 +16,14 @@
 #include "bindings/py/gil.h"
 #include "bindings/py/immortal.h"
 #include "bindings/register.h"
+#include "runtime/proc/background.h"
 #include "runtime/proc/child_process.h"
 #include "runtime/proc/clone.h"
 #include "runtime/proc/fork_memory.h"
 #include "runtime/proc/process_traits.h"
 #include "runtime/proc/spawn.h"
 #include "runtime/proc/start_request.h"
+#include "runtime/proc/working_set.h"
 #include "runtime/proc/zygote_server.h"
 #include "runtime/trace/counters.h"
 
@@ -107,6 +109,7 @@ proc::zygote_event await(proc::zygote_server& server) {
 // Serves orders until something else has to be done: "clone" in a clone, "connection" when somebody has
 // connected to the listener, "over" when the zygote has to end.
 const char* serve(proc::zygote_server& server) {
+  proc::enter_background();  // clones are made ahead
   for (;;) {
     switch (await(server)) {
       case proc::zygote_event::connection:
@@ -133,6 +136,7 @@ std::optional<clone_entry> await_start(proc::zygote_server& server) {
   if (await(server) != proc::zygote_event::request) return std::nullopt;
   auto request = proc::receive_request(server.control());
   if (!request) return std::nullopt;
+  proc::leave_background();
   server.close();
   auto numbers = proc::place_descriptors(std::move(request->descriptors), request->targets);
   if (!numbers) py::throw_os_error(numbers.error());
@@ -220,6 +224,12 @@ void register_zygote(pb::module_& core) {
       .def_property_readonly("listener", &proc::zygote_server::listener)
       .def("set_control",
            [](proc::zygote_server& server, int control) { server.set_control(unique_fd(control)); });
+  pb::class_<proc::working_set>(core, "WorkingSet", "The pages that a clone of the zygote comes to need.")
+      .def(pb::init())
+      .def("learn", &proc::working_set::learn,
+           "In a process that is about to end: notes its pages, if it is the first. Returns whether it was.")
+      .def("populate", &proc::working_set::populate,
+           "In a fresh clone: has the kernel make those pages the clone's own. Returns how many there are.");
   core.def(
       "zygote_order", &zygote_order, pb::arg("socket"), pb::arg("socket_of_clone"),
       "Asks the zygote behind SOCKET for a clone that waits at SOCKET_OF_CLONE, without waiting for it.");
@@ -236,6 +246,8 @@ void register_zygote(pb::module_& core) {
   core.def("use_small_pages", &proc::use_small_pages, "Ends that, in a process that was forked.");
   core.def("collapse_into_huge_pages", &proc::collapse_into_huge_pages,
            "Moves the memory that this process has already into huge pages. Returns how many were made.");
+  core.def("consolidate_heap", &proc::consolidate_heap,
+           "Brings together what was freed to the C library in small pieces, before a fork.");
   core.def("make_immortal", &make_immortal, pb::arg("objects"),
            "Makes those of OBJECTS immortal of which modules and classes consist. Returns how many.");
   core.def("make_modules_immortal", &make_modules_immortal, pb::arg("modules"),

@@ -5,10 +5,9 @@
 
 #include <atomic>
 #include <cstdint>
-#include <fstream>
-#include <ios>
-#include <sstream>
-#include <string>
+#include <cstdlib>
+
+#include "runtime/proc/memory_map.h"
 
 namespace triga::proc {
 namespace {
@@ -37,24 +36,6 @@ char* map_huge_page() noexcept {
   return aligned;
 }
 
-// One line of /proc/self/maps, "start-end rwxp offset device inode path".
-struct mapping {
-  std::uintptr_t start = 0;
-  std::uintptr_t end = 0;
-  std::string rights;
-  std::string inode;
-};
-
-mapping parse(const std::string& line) {
-  mapping found;
-  std::istringstream words(line);
-  std::string offset;
-  std::string device;
-  char dash = 0;
-  words >> std::hex >> found.start >> dash >> found.end >> found.rights >> offset >> device >> found.inode;
-  return found;
-}
-
 // What is larger is a reservation, most of it never touched (a sanitizer's shadow): it would only take time.
 constexpr std::uintptr_t largest_heap = std::uintptr_t{256} << 20;
 
@@ -79,9 +60,7 @@ void use_small_pages() noexcept { huge.store(false, std::memory_order_relaxed); 
 
 std::size_t collapse_into_huge_pages() {
   std::size_t made = 0;
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    const mapping each = parse(line);
+  for (const mapping& each : memory_map()) {
     if (!is_private_memory(each)) continue;
     const std::uintptr_t first = (each.start + huge_page - 1) / huge_page * huge_page;
     for (std::uintptr_t at = first; at + huge_page <= each.end; at += huge_page) {
@@ -90,6 +69,13 @@ std::size_t collapse_into_huge_pages() {
     }
   }
   return made;
+}
+
+void consolidate_heap() noexcept {
+  // glibc does so in a request that no list of small pieces can serve (malloc/malloc.c, _int_malloc()).
+  constexpr std::size_t large = 2048;
+  void* volatile const memory = std::malloc(large);
+  std::free(memory);
 }
 
 }  // namespace triga::proc

@@ -23,4 +23,8 @@ void use_small_pages() noexcept;
 // malloc, which cannot be told to use them from the start). Returns how many were made.
 std::size_t collapse_into_huge_pages();
 
+// Has malloc bring together what was freed to it in small pieces, which a forked child would otherwise do at
+// its first larger request, and copy each page that has such a piece.
+void consolidate_heap() noexcept;
+
 }  // namespace triga::proc

@@ -135,3 +135,35 @@ def test_a_pool_has_its_zygote_started_before_it_is_made(tmp_path: Path) -> None
         env={**os.environ, "TRIGA": "processes"},
     )
     assert (done.stdout, done.stderr) == ("True Number of processes must be at least 1\n3\n", "")
+
+
+KILLED_TRACKER = """\
+import multiprocessing as mp, os, signal, sys, warnings
+from multiprocessing import resource_tracker
+def nothing(): pass
+if __name__ == "__main__":
+    warnings.simplefilter("always")
+    for turn in range(2):
+        process = mp.get_context(sys.argv[1]).Process(target=nothing)
+        process.start()
+        process.join()
+        tracker = resource_tracker._resource_tracker
+        print(process.exitcode, tracker._fd is not None, flush=True)
+        pid = tracker._pid
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_start_after_the_trackers_death_starts_another_one_and_says_so(
+    tmp_path: Path, backend: str, method: str
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(KILLED_TRACKER)
+    environment = {**os.environ, "TRIGA": "processes" if backend == "triga" else "0"}
+    done = subprocess.run(
+        [sys.executable, str(script), method], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert done.stdout.splitlines() == ["0 True", "0 True"], done.stderr
+    assert done.stderr.count("process died unexpectedly, relaunching") == 1

@@ -305,3 +305,63 @@ def test_interpreters_that_write_maps_for_perf_are_not_cloned(variable: str, mon
         assert why_not_here() is None
     monkeypatch.setenv(variable, "1")
     assert "perf" in (why_not_here() or "")
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("policy", ["SCHED_OTHER", "SCHED_BATCH"])
+def test_a_process_has_the_scheduling_policy_that_its_parent_had(run, method: str, policy: str) -> None:
+    # Clones are made in the background, where they have another one.
+    done = run(
+        """
+        def tell():
+            report(os.sched_getscheduler(0) == getattr(os, sys.argv[2]))
+        if __name__ == "__main__":
+            os.sched_setscheduler(0, getattr(os, sys.argv[2]), os.sched_param(0))
+            for _ in range(4):
+                process = mp.get_context(sys.argv[1]).Process(target=tell)
+                process.start()
+                process.join()
+        """,
+        method,
+        policy,
+        spawned=4,
+    )
+    assert values(done) == [[True]] * 4
+
+
+def test_clones_in_reserve_own_the_pages_that_the_first_process_wrote_to(run) -> None:
+    if run.backend == "stdlib":
+        pytest.skip("the standard library keeps nothing in reserve")
+    done = run(
+        """
+        def own_memory():  # bytes: of that child which has most, of clones that wait, zygote and tracker
+            most = 0
+            for task in os.listdir("/proc/self/task"):
+                with open(f"/proc/self/task/{task}/children") as file:
+                    children = file.read().split()
+                for pid in children:
+                    from triga._processes.spawn_zygote import zygote
+                    if int(pid) not in (zygote.pid, resource_tracker._resource_tracker._pid):
+                        with open(f"/proc/{pid}/smaps_rollup") as file:
+                            lines = [line.split() for line in file]
+                        most = max(most, *(int(line[1]) for line in lines if line[0] == "Private_Dirty:"))
+            return most * 1024
+        def run_one():
+            process = mp.get_context("spawn").Process(target=time.sleep, args=(0,))
+            process.start()
+            process.join()
+        if __name__ == "__main__":
+            from multiprocessing import resource_tracker
+            run_one()
+            known_nothing = own_memory()
+            for _ in range(4):
+                run_one()
+            deadline = time.monotonic() + 30
+            while own_memory() < known_nothing + 300_000 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            report(own_memory() - known_nothing)
+        """,
+        spawned=5,
+    )
+    [[more]] = values(done)
+    assert more >= 300_000  # bytes

@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -103,6 +105,27 @@ TEST(ForkMemory, CollapsingKeepsWhatTheMemoryHolds) {
   collapse_into_huge_pages();
   for (std::size_t at = 0; at < size; at += 4096) ASSERT_EQ(memory[at], static_cast<unsigned char>(at >> 12));
   ::munmap(memory, size);
+}
+
+TEST(ForkMemory, AChildOfAConsolidatedHeapDoesNotCopyPagesForWhatWasFreedBefore) {
+  // Small pieces on many pages, of a size that no per-thread cache keeps more than a few of.
+  constexpr std::size_t count = 20'000;
+  std::vector<std::unique_ptr<char[]>> pieces(count);
+  for (auto& each : pieces) each = std::make_unique<char[]>(100);
+  for (std::size_t i = 0; i < count; i += 2) pieces[i].reset();
+  consolidate_heap();
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    rusage before{};
+    rusage after{};
+    ::getrusage(RUSAGE_SELF, &before);
+    consolidate_heap();
+    ::getrusage(RUSAGE_SELF, &after);
+    ::_exit(after.ru_minflt - before.ru_minflt < 20 ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace

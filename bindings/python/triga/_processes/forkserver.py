@@ -18,6 +18,7 @@ from triga._core import ChildProcess, Descriptor, socket_pair
 from triga._processes.child import own_pidfd
 from triga._processes.launcher import boot
 from triga._processes.reserve import Reserve
+from triga._processes.tracker import tracker_descriptor, tracker_runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ def ensure_running(self: Any) -> None:
         self._triga_stock["ensure_running"](self)
         return
     with self._lock:
-        resource_tracker.ensure_running()
+        if not tracker_runs():
+            resource_tracker.ensure_running()
         running = _running(self)
         if running is not None:
             if running.is_up():
@@ -207,9 +209,8 @@ def start(server: Any, data: int, inherited: list[int]) -> ChildProcess:
         raise ValueError("too many fds")
     for attempt in (1, 2):
         server.ensure_running()
-        tracker: Any = resource_tracker.getfd()
         try:
-            return _request(server, [data, own_pidfd(), tracker, *inherited])
+            return _request(server, [data, own_pidfd(), tracker_descriptor(), *inherited])
         except (ConnectionError, EOFError):
             # It was killed just now; but one that its preloading broke would only break again.
             if attempt == 2 or getattr(server, "_preload_on_error", "ignore") == "fail":

@@ -17,7 +17,7 @@ from multiprocessing import (
     util,
 )
 
-from triga._core import Zygote
+from triga._core import WorkingSet, Zygote
 from triga._processes.launcher import OWN, PARENT
 from triga._processes.main_code import offer
 from triga._processes.preload import import_named
@@ -64,11 +64,13 @@ def serve_forkserver(told: dict[str, Any]) -> None:
     util._close_stdin()  # type: ignore[attr-defined]
     before = ignore_terminal()
     server = Zygote(PARENT, listener=OWN, alive=OWN + 1)
+    pages = WorkingSet()
     settle()
     while (event := server.serve()) == "connection":
         _accept(server, told["authkey"])
     if event == "over":
         sys.exit()
+    pages.populate()
     entry = server.await_start()
     if entry is None:
         os._exit(0)
@@ -91,6 +93,7 @@ def serve_forkserver(told: dict[str, Any]) -> None:
     finally:
         if runs_atexit:
             atexit._run_exitfuncs()
+        pages.learn()
         os._exit(code)
 
 

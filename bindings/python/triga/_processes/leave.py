@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, NoReturn
 
+    from triga._core import WorkingSet
+
 
 def _loaded_extension(names: list[str]) -> bool:
     return any(isinstance(getattr(sys.modules[name], "__loader__", None), ExtensionFileLoader) for name in names)
@@ -50,15 +52,27 @@ def _forget_modules(names: list[str]) -> None:
     gc.collect()
 
 
-def leave(code: int, known: frozenset[str], shared: frozenset[str]) -> NoReturn:
-    """Ends this process with CODE.
+class Inherited:
+    """What a process has from the zygote.
 
-    KNOWN are the modules of the standard library that it has from the zygote, SHARED all that it has from there: those
-    that the user named for preloading too, which are cleared, but whose libraries are as loaded in every process.
+    ``known`` are the modules of the standard library, ``shared`` all modules: those that the user named for preloading
+    too, which are cleared at the end, but whose libraries are as loaded in every process. ``pages`` are the pages that
+    it will need.
     """
+
+    def __init__(self, known: frozenset[str], shared: frozenset[str], pages: WorkingSet) -> None:
+        self.known = known
+        self.shared = shared
+        self.pages = pages
+
+
+def leave(code: int, inherited: Inherited, *, learn: bool = True) -> NoReturn:
+    """Ends this process with CODE. Unless told otherwise, the zygote's next clones learn what pages it needed."""
     threading._shutdown()  # type: ignore[attr-defined]
-    names = [name for name in sys.modules if name not in known]
-    if _loaded_extension([name for name in names if name not in shared]):
+    names = [name for name in sys.modules if name not in inherited.known]
+    if _loaded_extension([name for name in names if name not in inherited.shared]):
+        if learn:
+            inherited.pages.learn()
         sys.exit(code)
     atexit._run_exitfuncs()
     _forget_modules([*names, "__main__"])
@@ -68,4 +82,6 @@ def leave(code: int, known: frozenset[str], shared: frozenset[str]) -> NoReturn:
                 stream.flush()
             except OSError:
                 code = 120  # as Py_Exit
+    if learn:
+        inherited.pages.learn()
     exit_without_teardown(code)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import os
 import pickle
-from multiprocessing import context, reduction, resource_tracker, spawn
+from multiprocessing import context, reduction, spawn
 
 from triga._processes.child import native_bases, own_pidfd
 from triga._processes.fallback import reason_of, tell
 from triga._processes.launcher import why_not_here
 from triga._processes.preparation_pipe import ANY, PreparationPipe, open_standard_streams
 from triga._processes.spawn_zygote import zygote
-from triga._processes.tracker import start_tracker
+from triga._processes.tracker import start_tracker, tracker_descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def make_popen(module: ModuleType) -> type:
 
         def _launch_natively(self, process_obj: BaseProcess) -> None:
             start_tracker(zygote)
-            tracker = resource_tracker.getfd()
+            tracker = tracker_descriptor()
             self._fds.append(tracker)
             data = pickled(self, process_obj)
             streams = open_standard_streams()

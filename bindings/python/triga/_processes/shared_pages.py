@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-from triga._core import make_modules_immortal
+from triga._core import consolidate_heap, make_modules_immortal
 from triga._processes.preload import standard_modules
 
 # It has a price, which one fork does not bring in: a program that has forked once is taken to go on.
@@ -18,9 +18,11 @@ _forks = 0
 
 
 def keep_shared() -> None:
-    """Before each fork. The work is done once."""
+    """Before each fork. Most of the work is done once."""
     global _forks
     _forks += 1
+    if _forks > _FORKS_BEFORE:
+        consolidate_heap()
     if _forks == _FORKS_BEFORE + 1:
         make_modules_immortal(_modules())
 

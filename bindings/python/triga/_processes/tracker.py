@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 from multiprocessing import resource_tracker
 
 from triga._processes.child import own_pidfd
@@ -36,6 +37,26 @@ def _start(zygote: SpawnZygote, reader: int) -> int:
         raise
     pipe.finish()
     return child.pid
+
+
+def _has_reader(descriptor: int) -> bool:
+    """Whether anybody reads the pipe whose writing end DESCRIPTOR is. The kernel tells it without waking them."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return not poll.poll(0)
+
+
+def tracker_runs() -> bool:
+    """Whether there is a resource tracker. The standard library finds out by a message, which wakes it."""
+    descriptor = resource_tracker._resource_tracker._fd  # type: ignore[attr-defined]
+    return descriptor is not None and _has_reader(descriptor)
+
+
+def tracker_descriptor() -> int:
+    """The descriptor at which the resource tracker listens, which is started if there is none."""
+    tracker: Any = resource_tracker._resource_tracker if tracker_runs() else None
+    descriptor: int = resource_tracker.getfd() if tracker is None else tracker._fd  # type: ignore[assignment]
+    return descriptor
 
 
 def start_tracker(zygote: SpawnZygote) -> None:

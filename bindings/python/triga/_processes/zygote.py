@@ -6,17 +6,18 @@ modules nor those that they import need typing, pathlib or logging, which are de
 
 from __future__ import annotations
 
+# Not signal, whose calls make an enumeration's member of every number, on pages that are still shared.
+import _signal  # type: ignore[import-not-found]
 import gc
 import io
 import os
 import pickle
-import signal
 import sys
 from multiprocessing import process, resource_tracker, spawn
 
-from triga._core import Zygote, collapse_into_huge_pages, make_immortal
+from triga._core import WorkingSet, Zygote, collapse_into_huge_pages, consolidate_heap, make_immortal
 from triga._processes.launcher import CONFIGURATION, OWN, PARENT
-from triga._processes.leave import leave
+from triga._processes.leave import Inherited, leave
 from triga._processes.main_code import keep, offer
 from triga._processes.preload import import_all, import_named
 
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 # A zygote is in its parent's process group, but what a person types at the terminal is meant for the program.
-_FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
+_FROM_TERMINAL = (_signal.SIGINT, _signal.SIGQUIT, _signal.SIGTSTP)
 # What the interpreter ignores from its start.
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+_IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 # What the resource tracker ignores from its start.
-_IGNORED_BY_TRACKER = (signal.SIGINT, signal.SIGTERM)
+_IGNORED_BY_TRACKER = (_signal.SIGINT, _signal.SIGTERM)
 _LAST_SIGNAL = 64
 
 
@@ -66,7 +67,7 @@ def _install(parts: frozenset[str]) -> None:
 
 def ignore_terminal() -> dict[int, Any]:
     """Leaves the signals of the terminal's keys to the program. Returns what handled them before."""
-    return {number: signal.signal(number, signal.SIG_IGN) for number in _FROM_TERMINAL}
+    return {number: _signal.signal(number, _signal.SIG_IGN) for number in _FROM_TERMINAL}
 
 
 def _share() -> None:
@@ -80,6 +81,7 @@ def settle() -> None:
     """What stands now is never looked at again by the collector, here or in a clone: its pages stay shared."""
     gc.collect()
     gc.freeze()
+    consolidate_heap()
     collapse_into_huge_pages()
 
 
@@ -105,13 +107,15 @@ def _serve_spawn(told: dict[str, Any]) -> None:
     shared = frozenset(sys.modules)
     ignored = _let_go()
     server = Zygote(PARENT, control=OWN)
+    pages = WorkingSet()
     settle()
     if server.serve() != "clone":
         os._exit(0)
-    _run_spawned(server, ignored, known, shared)
+    pages.populate()
+    _run_spawned(server, ignored, Inherited(known, shared, pages))
 
 
-def _run_spawned(server: Zygote, ignored: int, known: frozenset[str], shared: frozenset[str]) -> None:
+def _run_spawned(server: Zygote, ignored: int, inherited: Inherited) -> None:
     entry = server.await_start()
     if entry is None:
         os._exit(0)
@@ -123,10 +127,10 @@ def _run_spawned(server: Zygote, ignored: int, known: frozenset[str], shared: fr
     _take_environment(head["environment"])
     if tracks:
         os.close(parent_sentinel)
-        leave(_track(others[0]), known, shared)
+        leave(_track(others[0]), inherited, learn=False)
     resource_tracker._resource_tracker._fd = head["tracker"]  # type: ignore[attr-defined]
     offer()
-    leave(spawn._main(data, parent_sentinel), known, shared)
+    leave(spawn._main(data, parent_sentinel), inherited)
 
 
 def _track(descriptor: int) -> int:
@@ -139,7 +143,7 @@ def _track(descriptor: int) -> int:
 
 def _is_ignored(number: int) -> bool:
     try:
-        return signal.getsignal(number) is signal.SIG_IGN
+        return bool(_signal.getsignal(number) == _signal.SIG_IGN)
     except ValueError:
         return False
 
@@ -151,9 +155,9 @@ def _restore_signals(ignored: int, wanted: int) -> None:
     while other:
         number = other.bit_length()
         other ^= 1 << (number - 1)
-        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        default = _signal.default_int_handler if number == _signal.SIGINT else _signal.SIG_DFL
         try:
-            signal.signal(number, signal.SIG_IGN if should >> (number - 1) & 1 else default)
+            _signal.signal(number, _signal.SIG_IGN if should >> (number - 1) & 1 else default)
         except (OSError, ValueError):
             continue  # one of those that cannot be changed
 
