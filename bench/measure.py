@@ -16,6 +16,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any
 
+from bench.native_programs import build_modules
 from bench.rows import IN_PYTHON, Echo, Floor, Row
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -75,6 +76,10 @@ class Bench:
         if program in IN_PYTHON:
             command = [self.python, str(PROGRAMS / f"{IN_PYTHON[program]}.py"), program, str(self.scale)]
             return sample_of("us", last_line(command, self.environment("stdlib")))
+        if program == "least_loop":
+            command = [self.python, str(PROGRAMS / "loop.py"), words[0], str(self.scale), program]
+            ring = {"PYTHONPATH": str(build_modules(self.python))}
+            return sample_of("us", last_line(command, self.environment("stdlib") | ring))
         if program == "echo_server":
             transport, connections, size, messages = words
             echo = Echo(transport, int(connections), int(size), int(messages))

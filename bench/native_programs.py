@@ -27,6 +27,25 @@ def build() -> Path:
     return BUILT
 
 
+# Printed by the interpreter that is measured: where its headers are, and what its extension modules' names end in.
+_ASK = "import sysconfig; print(sysconfig.get_path('include')); print(sysconfig.get_config_var('EXT_SUFFIX'))"
+
+
+def build_modules(python: str) -> Path:
+    """Compiles the extension modules of bench/native/python for the interpreter; returns their folder."""
+    build()
+    asked = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, check=True)
+    include, suffix = asked.stdout.splitlines()
+    folder = BUILT / "python"
+    folder.mkdir(exist_ok=True)
+    for source in sorted((HERE / "python").glob("*.cpp")):
+        module = folder / f"{source.stem}{suffix}"
+        if not module.exists() or module.stat().st_mtime < source.stat().st_mtime:
+            command = [os.environ.get("CXX", "c++"), *FLAGS, "-shared", "-fPIC", f"-I{include}"]
+            subprocess.run([*command, str(source), "-o", str(module)], check=True)
+    return folder
+
+
 # The C++ pools: the macro that chooses one, its header, and what it is linked with.
 POOLS = {
     "stdlib": ("TEXTBOOK", "mutex", ()),

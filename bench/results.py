@@ -9,6 +9,9 @@ from statistics import median
 from bench.measure import Sample
 from bench.rows import Row
 
+# How near to a physical limit a row that misses its goal has to be for its verdict to say so.
+NEAR = 1.5
+
 
 @dataclass
 class Arm:
@@ -81,6 +84,11 @@ class Outcome:
         """A limit in the row's unit: limits are in microseconds."""
         return arm.median / 1_000 if self.row.unit == "ms" else arm.median
 
+    def times_the_limit(self) -> float | None:
+        """What triga costs in units of the nearest of its physical limits."""
+        limits = [self.floor_value(arm) for arm in self.floors.values() if arm.samples]
+        return self.arms["triga"].median / max(limits) if limits and self.has("triga") else None
+
     def verdict(self) -> str:
         """Where triga loses, and how it stands to its goal."""
         if not self.has("triga"):
@@ -91,6 +99,9 @@ class Outcome:
         if self.row.goal is not None and against is not None:
             kept = "goal kept" if against >= self.row.goal else "goal missed"
             words.append(f"{kept}: {against:.2g}x of {self.row.goal:g}x {self.row.reference}")
+            limit = self.times_the_limit()
+            if against < self.row.goal and limit is not None and limit < NEAR:
+                words.append(f"at {limit:.3g} times the limit")
         return "; ".join(words)
 
     def as_json(self) -> dict[str, object]:

@@ -77,6 +77,12 @@ HASH_2 = Floor("the same by two processes that share nothing", ("sha256", "2", "
 CALL = Floor("one call of a Python function", ("python_call",))
 BARE_FORK = Floor("os.fork + os._exit(0) + waitpid of the same interpreter", ("bare_fork",))
 
+
+def _least_loop(scenario: str) -> tuple[Floor, ...]:
+    """The scenario on a loop that can do nothing else (bench/programs/least_loop.py)."""
+    return (Floor("the same on asyncio's own tasks and the least loop", ("least_loop", scenario)),)
+
+
 # Limits that plain Python measures: the scenario's name, and the program of bench/programs that has it.
 IN_PYTHON = {"python_call": "threads", "bare_fork": "processes"}
 
@@ -160,11 +166,11 @@ def _processes() -> list[Row]:
 def _loop() -> list[Row]:
     wakes = (THREAD_WAKE, THREAD_SPIN)
     rows: list[tuple[str, str, float | None, tuple[Floor, ...]]] = [
-        ("sleep_0", "sleep(0)", 3, (CALL,)),
-        ("gather", "gather of 20,000 coroutines, each", 1.5, (CALL,)),
-        ("call_soon", "call_soon, a turn each", 3, (CALL,)),
-        ("call_soon_3_arguments", "call_soon with three arguments", 2.8, (CALL,)),
-        ("call_soon_burst", "call_soon, 1,000 a turn", None, (CALL,)),
+        ("sleep_0", "sleep(0)", 3, _least_loop("sleep_0")),
+        ("gather", "gather of 20,000 coroutines, each", 1.5, _least_loop("gather")),
+        ("call_soon", "call_soon, a turn each", 3, _least_loop("call_soon")),
+        ("call_soon_3_arguments", "call_soon with three arguments", 2.8, _least_loop("call_soon_3_arguments")),
+        ("call_soon_burst", "call_soon, 1,000 a turn", None, _least_loop("call_soon_burst")),
         ("call_later_cancel", "call_later + cancel, 50,000 pending", 4, (CALL,)),
         ("timers", "sleep of 20,000 tasks, each", None, (CALL,)),
         ("call_soon_threadsafe", "call_soon_threadsafe, burst", 2.2, (CALL,)),
@@ -172,7 +178,7 @@ def _loop() -> list[Row]:
         ("subprocess_wait", "subprocess spawn + wait", 4.3, (POSIX_SPAWN,)),
         ("pipe_1k", "a pipe's transports, pieces of 1 KB", None, (CALL,)),
         ("pipe_64k", "a pipe's transports, pieces of 64 KB", None, (CALL,)),
-        ("queue_ping_pong", "asyncio.Queue ping-pong", 2.3, (CALL,)),
+        ("queue_ping_pong", "asyncio.Queue ping-pong", 2.3, _least_loop("queue_ping_pong")),
     ]
     return [
         Row("loop", name, title, "loop", peers=LOOPS, goal=goal, reference="uvloop", floors=floors)

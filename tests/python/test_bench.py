@@ -51,6 +51,14 @@ def test_verdict_says_where_triga_loses_and_misses_its_goal() -> None:
     assert outcome(stdlib=[9.0], triga=[3.0], uvloop=[6.5]).verdict().startswith("goal kept")
 
 
+@pytest.mark.parametrize(("limit", "says"), [(2.5, "; at 1.2 times the limit"), (1.0, "3x of 4x uvloop")])
+def test_verdict_of_a_missed_goal_says_how_near_the_limit_is(limit: float, says: str) -> None:
+    row = Row("loop", "made_up", "made up", "loop", peers=("uvloop",), goal=4, reference="uvloop")
+    arms = {name: Arm([Sample(value, value, {})]) for name, value in {"triga": 3.0, "uvloop": 9.0}.items()}
+    floors = {name: Arm([Sample(value, value, {})]) for name, value in {"far": 0.1, "near": limit}.items()}
+    assert Outcome(row, arms, floors).verdict().endswith(says)
+
+
 def test_an_arm_that_failed_is_shown() -> None:
     measured = outcome(stdlib=[9.0], triga=[3.0])
     measured.arms["uvloop"] = Arm(failure="exit code 1: no such loop")
@@ -96,6 +104,13 @@ def test_a_row_is_measured_in_turns(tmp_path: Path) -> None:
     measure_row(Bench(sys.executable, tmp_path, 0.01), measured, ["stdlib", "triga"], rounds=2)
     assert [len(measured.arms[name].samples) for name in ("stdlib", "triga")] == [2, 2]
     assert measured.arms["stdlib"].median > 0 and measured.arms["stdlib"].cpu_us > 0
+
+
+def test_the_least_loop_runs_every_scenario_whose_limit_it_is(tmp_path: Path) -> None:
+    limits = {floor for row in ROWS for floor in row.floors if floor.command[0] == "least_loop"}
+    assert limits
+    for floor in limits:
+        assert Bench(sys.executable, tmp_path, 0.01).run_floor(floor).value > 0
 
 
 def test_cpu_of_worker_processes_counts() -> None:
