@@ -32,8 +32,10 @@ enum class kind : std::uint8_t {
 
 struct method_names {
   py::ref create_future, done, set_result, fileno, gettimeout, sendto, recvfrom, recvfrom_into;
-  py::ref datagram_received, error_received, peername, data_received, queue_rest, pipe_fd;
+  py::ref datagram_received, error_received, peername, data_received, pipe_fd;
   py::ref sock, sock_fd, protocol_attribute, closing, loop, conn_lost, buffer, address, extra;
+  py::ref high_water, pause_if_needed, resume_if_possible;  // of a pipe's write end
+  py::ref watch_writable, unwatch_writable, write_failed, end_of_pipe;
 
   bool intern();
 };
@@ -47,6 +49,8 @@ struct state {
   py::ref stock_sendto;                       // of asyncio's datagram transport
   Py_ssize_t datagram_fields_at = 0;          // where an instance has what the native type adds to that
   py::ref stock_pipe_read, stock_pipe_write;  // of its pipe transports
+  Py_ssize_t pipe_fields_at = 0;              // as datagram_fields_at, of a pipe's read end
+  py::ref pipe_queue_type;
   address_cache addresses;
   const transports::state* transports = nullptr;  // the same interpreter's
 
@@ -54,7 +58,7 @@ struct state {
   void clear();
 
  private:
-  [[nodiscard]] std::array<py::ref state::*, 9> objects() const noexcept;
+  [[nodiscard]] std::array<py::ref state::*, 10> objects() const noexcept;
 };
 
 // What one system call came to.

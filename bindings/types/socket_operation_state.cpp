@@ -21,7 +21,6 @@ bool method_names::intern() {
       {&peername, "peername"},
       {&sock, "_sock"},
       {&data_received, "data_received"},
-      {&queue_rest, "_queue_rest"},
       {&pipe_fd, "_fileno"},
       {&sock_fd, "_sock_fd"},
       {&protocol_attribute, "_protocol"},
@@ -31,6 +30,13 @@ bool method_names::intern() {
       {&buffer, "_buffer"},
       {&address, "_address"},
       {&extra, "_extra"},
+      {&high_water, "_high_water"},
+      {&pause_if_needed, "_maybe_pause_protocol"},
+      {&resume_if_possible, "_maybe_resume_protocol"},
+      {&watch_writable, "_watch_writable"},
+      {&unwatch_writable, "_unwatch_writable"},
+      {&write_failed, "_write_failed"},
+      {&end_of_pipe, "_end"},
   };
   for (const auto& [name, text] : all) {
     *name = py::ref::steal(PyUnicode_InternFromString(text));
@@ -39,10 +45,11 @@ bool method_names::intern() {
   return true;
 }
 
-std::array<py::ref state::*, 9> state::objects() const noexcept {
-  return {&state::type,         &state::socket_class,    &state::stock_loop,
-          &state::family,       &state::socket_type,     &state::protocol,
-          &state::stock_sendto, &state::stock_pipe_read, &state::stock_pipe_write};
+std::array<py::ref state::*, 10> state::objects() const noexcept {
+  return {&state::type,           &state::socket_class,    &state::stock_loop,
+          &state::family,         &state::socket_type,     &state::protocol,
+          &state::stock_sendto,   &state::stock_pipe_read, &state::stock_pipe_write,
+          &state::pipe_queue_type};
 }
 
 int state::traverse(visitproc visit, void* arg) const {

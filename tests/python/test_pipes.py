@@ -91,6 +91,23 @@ def test_what_a_pipe_does_not_take_is_queued_in_order_and_the_protocol_paused() 
     run(main)
 
 
+def test_large_and_small_pieces_arrive_whole() -> None:
+    async def main(loop: Any) -> None:
+        receiver, receives, sender, _ = await pipe(loop)
+        expected = b""
+        for size in (60_000, 60_000, 33_000, 10, 60_000, 1, 300_000, 1):
+            piece = os.urandom(size)
+            expected += piece
+            sender.write(piece)
+            await receives.until(lambda: len(receives.data) == len(expected))  # noqa: B023  # done before the next one
+        assert receives.data == expected
+        sender.close()
+        await receives.until(lambda: len(receives.told) == 2)
+        receiver.close()
+
+    run(main)
+
+
 def test_a_reader_that_is_gone_ends_the_writer() -> None:
     async def main(loop: Any) -> None:
         receiver, receives, sender, sends = await pipe(loop)
