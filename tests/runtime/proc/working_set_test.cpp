@@ -38,7 +38,8 @@ class memory {
   memory& operator=(memory&&) = delete;
   ~memory() { ::munmap(begin_, size()); }
 
-  void write(std::size_t first, std::size_t count) {
+  // Not instrumented: ThreadSanitizer's own memory would have page faults, too.
+  [[gnu::no_sanitize_thread]] void write(std::size_t first, std::size_t count) {
     for (std::size_t i = first; i < first + count; ++i)
       static_cast<volatile char*>(begin_)[i * page_size()] = 'w';
   }
@@ -50,7 +51,7 @@ class memory {
     const long before = minor_faults();
     write(first, count);
     const long faults = minor_faults() - before;
-    return faults < few && faults < static_cast<long>(count);
+    return faults < few;
   }
 
  private:
