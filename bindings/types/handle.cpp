@@ -253,6 +253,7 @@ PyObject* by_asyncio(PyObject* handle, const char* method) {
 }
 
 void release_private(state& types, PyObject* handle) noexcept {
+  PyObject_GC_UnTrack(handle);  // somebody may have held it once
   if (Py_IS_TYPE(handle, types.thread_safe.type())) return release<kind::thread_safe>(types, handle);
   release<kind::plain>(types, handle);
 }

@@ -120,6 +120,10 @@ bool core::run_callback(const loop::foreign_callback& callback) {
 
 bool core::run_handle(PyObject* queued) {
   if (queued == handed_out_) handed_out_ = nullptr;
+  // Its memory then is free for the handle that the callback makes.
+  if (fields(self_).debug == 0 && handles::can_unwrap(types_.handles, queued)) {
+    return handles::run_bare(types_.handles, self_, handles::unwrap(types_.handles, queued));
+  }
   const py::ref handle = py::ref::steal(queued);
   if (!handles::is_native(types_.handles, queued)) return run_foreign(queued);
   if (handles::is_cancelled(types_.handles, queued)) return true;

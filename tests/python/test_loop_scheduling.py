@@ -186,6 +186,24 @@ def test_a_handle_that_is_only_weakly_held_is_left_whole(loop: Any) -> None:
     assert reference() is None
 
 
+def test_the_garbage_collector_forgets_handles_that_were_held_for_a_while(loop: Any) -> None:
+    """One that is held is tracked, and stays so until it is freed, though nobody holds it when it is run."""
+
+    def tracked() -> int:
+        gc.collect()
+        return sum(isinstance(each, asyncio.Handle) for each in gc.get_objects())
+
+    seen: list[int] = []
+    before = tracked()
+    for method in schedulers(loop):
+        held = [method(seen.append, number) for number in range(20)]
+        method(seen.append, 20)
+        held.clear()
+        run_turns(loop)
+        assert tracked() <= before
+    assert seen == 2 * list(range(21))
+
+
 def test_a_handle_with_arguments_that_a_program_changed_runs_with_them(loop: Any) -> None:
     seen: list[Any] = []
     loop.call_soon(seen.append, 1)._args = [2]  # which asyncio takes as well: callback(*handle._args)
