@@ -10,6 +10,7 @@
 #include "bindings/register.h"
 #include "bindings/types/datagram_transport.h"
 #include "bindings/types/pipe_transport.h"
+#include "bindings/types/socket_address.h"
 #include "bindings/types/socket_operation.h"
 
 namespace triga {
@@ -102,22 +103,33 @@ PyObject* forget_socket(PyObject* self, PyObject* number) {
   Py_RETURN_NONE;
 }
 
-// _accept_now(sock): (connection, address) of a listening socket.socket, or None if nobody waits. OSError: of
-// accept4(2).
+// _accept_now(sock): (connection, the peer's address as the kernel gives it) of a listening socket.socket, or
+// None if nobody waits. OSError: of accept4(2).
 PyObject* accept_now(PyObject* self, PyObject* sock) {
   state& types = state_of(Py_TYPE(self)).sockets;
   const int fd = PyObject_AsFileDescriptor(sock);
   if (fd < 0) return nullptr;
-  py::ref accepted;
-  switch (accept_one(types, sock, fd, accepted)) {
+  py::ref connection;
+  net::address from;
+  switch (accept_one(types, sock, fd, connection, from)) {
     case attempt::done:
-      return accepted.release();
+      break;
     case attempt::failed:
       return nullptr;
     case attempt::would_block:
-      break;
+      Py_RETURN_NONE;
   }
-  Py_RETURN_NONE;
+  const py::ref peer = py::ref::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(from.get()),
+                                                                static_cast<Py_ssize_t>(from.size())));
+  return peer ? PyTuple_Pack(2, connection.get(), peer.get()) : nullptr;
+}
+
+// _address_of(bytes): such an address as Python has it.
+PyObject* address_of(PyObject*, PyObject* given) {
+  char* start = nullptr;
+  Py_ssize_t size = 0;
+  if (PyBytes_AsStringAndSize(given, &start, &size) < 0) return nullptr;
+  return to_python(net::address::of_kernel(start, static_cast<std::size_t>(size))).release();
 }
 
 }  // namespace
@@ -139,6 +151,7 @@ PyMethodDef loop_methods[] = {
      "sock_accept(sock): accepts a connection; gives its non-blocking socket and the peer's address."},
     {"_sock_wait_writable", py::as_method(start<wait_signature>), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"_accept_now", accept_now, METH_O, nullptr},
+    {"_address_of", address_of, METH_O, nullptr},
     {"_forget_socket", forget_socket, METH_O, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

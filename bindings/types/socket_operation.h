@@ -110,8 +110,8 @@ attempt try_once(state& types, operation_object& self, py::ref& result);
 [[nodiscard]] std::byte* read_memory(const state& types) noexcept;
 // The family of a socket.socket; -1 with an exception set.
 int family_of(const state& types, PyObject* sock);
-// accept4(2) of a listening socket; the result is (connection, address).
-attempt accept_one(state& types, PyObject* listener, int fd, py::ref& result);
+// accept4(2) of a listening socket.
+attempt accept_one(state& types, PyObject* listener, int fd, py::ref& connection, net::address& from);
 
 // Called by the descriptor's watch: it became ready, or somebody else waits for it now.
 void on_ready(PyObject* self);

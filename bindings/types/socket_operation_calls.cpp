@@ -212,15 +212,15 @@ py::ref new_socket(state& types, PyObject* listener, unique_fd fd) {
   return made;
 }
 
-attempt accept_one(state& types, PyObject* listener, int fd, py::ref& result) {
-  net::address from;
+attempt accept_one(state& types, PyObject* listener, int fd, py::ref& connection, net::address& from) {
   unique_fd accepted(static_cast<int>(uninterrupted([&] {
     sockaddr* where = from.to_fill();
     return ::accept4(fd, where, from.size_to_fill(), SOCK_NONBLOCK | SOCK_CLOEXEC);
   })));
   if (!accepted) return failure();
   trace::count(trace::counter::sockets_accepted);
-  return pair_with_address(new_socket(types, listener, std::move(accepted)), from, result);
+  connection = new_socket(types, listener, std::move(accepted));
+  return done_if(connection);
 }
 
 attempt try_once(state& types, operation_object& op, py::ref& result) {
@@ -237,8 +237,12 @@ attempt try_once(state& types, operation_object& op, py::ref& result) {
       return send_all(op, result);
     case kind::sendto:
       return send_to(types, op, result);
-    case kind::accept:
-      return accept_one(types, op.sock, op.fd, result);
+    case kind::accept: {
+      net::address from;
+      py::ref connection;
+      const attempt outcome = accept_one(types, op.sock, op.fd, connection, from);
+      return outcome == attempt::done ? pair_with_address(connection, from, result) : outcome;
+    }
     case kind::wait_writable:
       break;
   }

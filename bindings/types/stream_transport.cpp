@@ -54,6 +54,8 @@ bool method_names::intern() {
       {&peername, "peername"},
       {&getsockname, "getsockname"},
       {&getpeername, "getpeername"},
+      {&detach_from_server, "_detach"},
+      {&warn_if_unclosed, "_warn_if_unclosed"},
       {&debug, "_debug"},
       {&report, "_report"},
       {&warn_of_lost_writes, "_warn_of_lost_writes"},
@@ -109,7 +111,7 @@ void transport::clear() {
   for (py::ref* each : {&sock, &protocol, &extra, &server, &context_, &write_context_, &loop}) each->reset();
 }
 
-bool transport::open(loops::core& core, PyObject* socket, PyObject* with_context) {
+bool transport::open(loops::core& core, PyObject* socket, PyObject* with_context, PyObject* peer) {
   const py::ref number = call_method(socket, types_.names.fileno);
   if (!number) return false;
   const int fd = PyObject_AsFileDescriptor(number.get());
@@ -120,7 +122,11 @@ bool transport::open(loops::core& core, PyObject* socket, PyObject* with_context
   if (with_context != Py_None) context_ = py::ref::borrow(with_context);
   stream_.attach(core.poller(), fd);
   core.transports().put(fd, self());
-  if (!note_peer()) return false;
+  const bool noted = PyBytes_CheckExact(peer)
+                         ? take_peer(net::address::of_kernel(
+                               PyBytes_AS_STRING(peer), static_cast<std::size_t>(PyBytes_GET_SIZE(peer))))
+                         : note_peer();
+  if (!noted) return false;
   if (peer_.is_of_internet()) stream_.set_no_delay();
   return true;
 }
@@ -247,6 +253,16 @@ int transport_clear(PyObject* self) {
   return 0;
 }
 
+// Most have closed their socket. Python warns of the others.
+void transport_finalize(PyObject* self) {
+  if (!held_by(self).sock) return;
+  py::ref before = py::take_raised();
+  if (!call_method(self, state_of(Py_TYPE(self)).transports.names.warn_if_unclosed)) {
+    PyErr_WriteUnraisable(self);
+  }
+  if (before) py::raise_again(std::move(before));
+}
+
 void transport_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   if (PyObject_CallFinalizerFromDealloc(self) < 0) return;  // somebody holds it again
@@ -270,6 +286,7 @@ PyType_Slot transport_slots[] = {
     {Py_tp_doc, const_cast<char*>("A connected stream socket of triga's event loop.")},
     {Py_tp_new, reinterpret_cast<void*>(transport_new)},
     {Py_tp_dealloc, reinterpret_cast<void*>(transport_dealloc)},
+    {Py_tp_finalize, reinterpret_cast<void*>(transport_finalize)},
     {Py_tp_traverse, reinterpret_cast<void*>(transport_traverse)},
     {Py_tp_clear, reinterpret_cast<void*>(transport_clear)},
     {Py_tp_methods, transport_methods},

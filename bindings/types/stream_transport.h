@@ -33,7 +33,7 @@ struct method_names {
   py::ref data_received, get_buffer, buffer_updated, eof_received, connection_lost, pause_writing,
       resume_writing;
   py::ref call_soon, get_debug, set_result, set_exception, fileno, close, join;
-  py::ref socket, sockname, peername, getsockname, getpeername;
+  py::ref socket, sockname, peername, getsockname, getpeername, detach_from_server, warn_if_unclosed;
   py::ref fatal_error, debug, report, warn_of_lost_writes, call_connection_lost, release;
 
   bool intern();
@@ -134,10 +134,10 @@ class transport final : public net::stream_sink, public loop::ready_task {
   void leave_loop() noexcept;
 
   // The transport's own methods, named as asyncio's. False or null: an exception is set.
-  bool open(loops::core& core, PyObject* sock, PyObject* with_context);
+  // `peer` is the peer's address as accept4(2) gave it, in bytes, or None.
+  bool open(loops::core& core, PyObject* sock, PyObject* with_context, PyObject* peer);
   // Makes `extra` complete, once. False: an exception is set.
   bool describe();
-  [[nodiscard]] bool knows_peer() const noexcept { return peer_known_; }
   [[nodiscard]] bool is_on(const loops::core& core, int fd) const noexcept {
     return core_ == &core && stream_.fd() == fd;
   }
@@ -195,7 +195,9 @@ class transport final : public net::stream_sink, public loop::ready_task {
   }
 
  private:
+  bool take_peer(const net::address& accepted_from);
   bool note_peer();
+  bool leave_server();
   bool note_own_name();
   py::ref own_name();
   py::ref peer_name();

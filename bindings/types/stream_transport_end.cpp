@@ -46,6 +46,21 @@ void transport::closed() {
   if (before) py::raise_again(std::move(before));
 }
 
+// The last of connection_lost(): the server and whoever waits for the queue to empty learn of it.
+bool transport::leave_server() {
+  if (find(&seldom_held::empty_waiter) != nullptr) {
+    return static_cast<bool>(call_method(self(), types_.names.release));
+  }
+  if (!held().server) return true;
+#if PY_VERSION_HEX >= 0x030D0000
+  const py::ref left = call_method(held().server.get(), types_.names.detach_from_server, self());
+#else
+  const py::ref left = call_method(held().server.get(), types_.names.detach_from_server);
+#endif
+  if (left) held().server.reset();
+  return static_cast<bool>(left);
+}
+
 bool transport::call_connection_lost(PyObject* reason) {
   const py::ref alive = py::ref::borrow(self());
   if (protocol_connected_) (void)call_method(held().protocol.get(), types_.names.connection_lost, reason);
@@ -60,7 +75,7 @@ bool transport::call_connection_lost(PyObject* reason) {
   held().sock.reset();
   held().protocol.reset();
   held().loop.reset();
-  (void)call_method(self(), types_.names.release);
+  (void)leave_server();
   for (py::ref* each : {&unnamed, &first, &raised}) {
     if (*each) py::raise_again(std::move(*each));
   }

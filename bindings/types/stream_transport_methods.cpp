@@ -10,15 +10,15 @@ PyObject* none_if(bool good) { return good ? Py_NewRef(Py_None) : nullptr; }
 
 // _open(loop, sock, extra, server, context): the native part of __init__().
 PyObject* transport_open(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  if (count != 5) {
-    PyErr_SetString(PyExc_TypeError, "_open() takes 5 arguments");
+  if (count != 6) {
+    PyErr_SetString(PyExc_TypeError, "_open() takes 6 arguments");
     return nullptr;
   }
   transport& native = native_of(self);
   loops::core* core = loops::core_or_error(state_of(Py_TYPE(self)).loop, args[0]);
   if (core == nullptr) return nullptr;
   if (args[2] != Py_None) native.held().extra = py::ref::borrow(args[2]);
-  if (!native.open(*core, args[1], args[4])) return nullptr;
+  if (!native.open(*core, args[1], args[4], args[5])) return nullptr;
   if (args[3] != Py_None) native.held().server = py::ref::borrow(args[3]);
   Py_RETURN_NONE;
 }
@@ -225,7 +225,6 @@ PyGetSetDef transport_properties[] = {
     {"_sock", get_object, set_object, nullptr, closure_of(1)},
     {"_protocol", get_object, set_object, nullptr, closure_of(2)},
     {"_extra", get_extra, set_object, nullptr, closure_of(3)},
-    {"_knows_peer", answer<&transport::knows_peer>, nullptr, nullptr, nullptr},
     {"_server", get_object, set_object, nullptr, closure_of(4)},
     {"_empty_waiter", get_empty_waiter, set_empty_waiter, nullptr, closure_of(0)},
     {"_context", get_context, nullptr, nullptr, nullptr},

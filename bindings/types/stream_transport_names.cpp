@@ -45,6 +45,15 @@ bool short_address::is_of_internet() const noexcept {
 }
 
 // False: an exception is set.
+// As asyncio, which asks the kernel only where a connection was not accepted.
+bool transport::take_peer(const net::address& accepted_from) {
+  peer_known_ = true;
+  if (peer_.take(accepted_from)) return true;
+  held().extra = py::ref::steal(PyDict_New());
+  return held().extra && set(held().extra.get(), types_.names.peername, sockets::to_python(accepted_from)) &&
+         describe();
+}
+
 bool transport::note_peer() {
   net::address address;
   sockaddr* where = address.to_fill();

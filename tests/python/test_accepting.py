@@ -114,6 +114,60 @@ def test_what_is_known_of_a_connection_is_known_after_its_end() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("bound", ["", "short", "a/long/" + "name" * 15, "\0abstract"])
+def test_a_unix_peer_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.chdir(tmp_path)  # so that the names are as long as they look
+    told: list[Any] = []
+
+    class Told(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            told.append((transport.get_extra_info("peername"), transport.get_extra_info("sockname")))
+            transport.close()
+
+    async def main(loop: Any) -> None:
+        Path("a/long").mkdir(parents=True)
+        server = await loop.create_unix_server(Told, "served")
+        with socket.socket(socket.AF_UNIX) as client:
+            if bound:
+                client.bind(bound)
+            expected = client.getsockname()
+            client.setblocking(False)
+            await loop.sock_connect(client, "served")
+            assert await loop.sock_recv(client, 1) == b""
+        assert told == [(expected, "served")]
+        server.close()
+
+    run(main)
+
+
+def test_a_loop_that_makes_transports_its_own_way_is_asked_to(backend: str) -> None:
+    asked: list[Any] = []
+    base: Any = asyncio.SelectorEventLoop
+
+    class Loop(base):  # type: ignore[misc]
+        def _make_socket_transport(self, sock: Any, protocol: Any, *rest: Any, **options: Any) -> Any:
+            asked.append(dict(options["extra"]))
+            return super()._make_socket_transport(sock, protocol, *rest, **options)
+
+    class Told(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            asked.append(transport.get_extra_info("peername"))
+            transport.close()
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        server = await loop.create_server(Told, "127.0.0.1", 0)
+        with socket.socket() as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, server.sockets[0].getsockname())
+            assert await loop.sock_recv(client, 1) == b""
+            assert asked == [{"peername": client.getsockname()}, client.getsockname()]
+        server.close()
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(main())
+
+
 def test_the_peer_of_a_connection_that_was_reset_before_it_was_accepted_is_known() -> None:
     """accept(2) tells the address of a connection of which getpeername(2) knows nothing any more."""
 

@@ -7,6 +7,9 @@ import socket
 import sys
 from typing import Any
 
+from triga._loop.transports import StreamTransport, StreamTransports
+
+_OUR_WAY = StreamTransports._make_socket_transport  # unless a subclass has another
 _TAKES_CONTEXT = sys.version_info >= (3, 15)  # a server has a context of its own, as has each of its connections
 
 
@@ -39,21 +42,25 @@ class Accepting:
                 backlog -= 1
                 # Its own context, as that of the task that asyncio would make.
                 own = contextvars.copy_context() if context is None else context.copy()
-                options = {} if context is None else {"context": own}
-                connection, address = accepted
-                own.run(self._serve_connection, protocol_factory, server, connection, address, options)
+                connection, peer = accepted
+                given = None if context is None else own
+                own.run(self._serve_connection, protocol_factory, server, connection, peer, given)
         if not native:
             stock: Any = super()._accept_connection  # type: ignore[misc]  # BaseSelectorEventLoop's
             stock(protocol_factory, sock, sslcontext, server, backlog, *rest)
 
     def _serve_connection(
-        self: Any, protocol_factory: Any, server: Any, connection: Any, address: Any, options: dict[str, Any]
+        self: Any, protocol_factory: Any, server: Any, connection: Any, peer: bytes, context: Any
     ) -> None:
         try:
             protocol = protocol_factory()
-            transport = self._make_socket_transport(connection, protocol, server=server, **options)
-            if not getattr(transport, "_knows_peer", True):  # it is gone already
-                transport._extra["peername"] = address
+            make = self._make_socket_transport
+            if getattr(make, "__func__", None) is _OUR_WAY:
+                self._make_way_for(connection)
+                StreamTransport(self, connection, protocol, None, None, server, context, peer)
+            else:
+                options = {} if context is None else {"context": context}
+                make(connection, protocol, extra={"peername": self._address_of(peer)}, server=server, **options)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException:

@@ -41,8 +41,9 @@ class _StreamTransportBase(_FlowControlMixin, transports.Transport):  # type: ig
         extra: dict[str, Any] | None = None,
         server: Any = None,
         context: Any = None,
+        peer: bytes | None = None,
     ) -> None:
-        self._open(loop, sock, extra, server, context)
+        self._open(loop, sock, extra, server, context, peer)
         self.set_protocol(protocol)
         if server is not None:
             server._attach(*(self,) * _ATTACHES_ITSELF)
@@ -66,12 +67,12 @@ class _StreamTransportBase(_FlowControlMixin, transports.Transport):  # type: ig
             info.append(f"write=<{state}, bufsize={self.get_write_buffer_size()}>")
         return f"<{' '.join(info)}>"
 
-    def __del__(self, _warn: Any = warnings.warn) -> None:
-        if self._sock is not None:
-            _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
-            self._sock.close()
-            if _ATTACHES_ITSELF and self._server is not None:
-                self._server._detach(self)
+    def _warn_if_unclosed(self, _warn: Any = warnings.warn) -> None:
+        """When it is collected, with its socket."""
+        _warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+        self._sock.close()
+        if _ATTACHES_ITSELF and self._server is not None:
+            self._server._detach(self)
 
     def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
         if isinstance(exc, OSError):
@@ -167,11 +168,15 @@ class StreamTransports:
             options = {} if context is None else {"context": context}
             make: Any = super()._make_socket_transport  # type: ignore[misc]  # BaseSelectorEventLoop's
             return make(sock, protocol, waiter, extra=extra, server=server, **options)
-        number = sock.fileno()
-        if self._find_transport(number) is not None or number in self._other_transports:  # type: ignore[attr-defined]
-            self._ensure_fd_no_transport(sock)  # type: ignore[attr-defined]  # BaseSelectorEventLoop's
-        self._forget_socket(number)  # type: ignore[attr-defined]  # LoopBase's
+        self._make_way_for(sock)
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
+
+    def _make_way_for(self: Any, sock: Any) -> None:
+        """A native transport takes SOCK over. RuntimeError: another one has its descriptor."""
+        number = sock.fileno()
+        if self._find_transport(number) is not None or number in self._other_transports:
+            self._ensure_fd_no_transport(sock)
+        self._forget_socket(number)
 
     def _make_ssl_transport(
         self,
