@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // LoopBase: sock_recv() and its kin, and the registrations that sockets keep between them.
+#include <poll.h>
 #include <pybind11/pybind11.h>
 
 #include <array>
@@ -103,12 +104,21 @@ PyObject* forget_socket(PyObject* self, PyObject* number) {
   Py_RETURN_NONE;
 }
 
+bool somebody_waits(int listener) noexcept {
+  pollfd asked{.fd = listener, .events = POLLIN, .revents = 0};
+  return ::poll(&asked, 1, 0) != 0;  // an error is accept4's to tell
+}
+
 // _accept_now(sock): (connection, the peer's address as the kernel gives it) of a listening socket.socket, or
-// None if nobody waits. OSError: of accept4(2).
+// None if nobody waits. OSError: of accept4(2). _accept_another(sock), where that is not known, asks first:
+// the kernel makes a file and a socket before it looks who waits, so that a call in vain costs as much as
+// another.
+template <bool Asks>
 PyObject* accept_now(PyObject* self, PyObject* sock) {
   state& types = state_of(Py_TYPE(self)).sockets;
   const int fd = PyObject_AsFileDescriptor(sock);
   if (fd < 0) return nullptr;
+  if (Asks && !somebody_waits(fd)) Py_RETURN_NONE;
   py::ref connection;
   net::address from;
   switch (accept_one(types, sock, fd, connection, from)) {
@@ -150,7 +160,8 @@ PyMethodDef loop_methods[] = {
     {"sock_accept", py::as_method(start<accept_signature>), METH_FASTCALL | METH_KEYWORDS,
      "sock_accept(sock): accepts a connection; gives its non-blocking socket and the peer's address."},
     {"_sock_wait_writable", py::as_method(start<wait_signature>), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"_accept_now", accept_now, METH_O, nullptr},
+    {"_accept_now", accept_now<false>, METH_O, nullptr},
+    {"_accept_another", accept_now<true>, METH_O, nullptr},
     {"_address_of", address_of, METH_O, nullptr},
     {"_forget_socket", forget_socket, METH_O, nullptr},
     {nullptr, nullptr, 0, nullptr},

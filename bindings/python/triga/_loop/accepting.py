@@ -28,9 +28,10 @@ class Accepting:
         # With TLS a connection is made by a task that waits for the handshake; debug mode has reports: asyncio's own.
         native = sslcontext is None and type(sock) is socket.socket and not self._debug
         context = rest[-1] if _TAKES_CONTEXT and len(rest) == 3 else None
+        accept = self._accept_now  # the report says that somebody waits
         while native and backlog > 0:
             try:
-                accepted = self._accept_now(sock)
+                accepted = accept(sock)
             except ConnectionAbortedError:
                 backlog -= 1
                 continue
@@ -39,6 +40,7 @@ class Accepting:
             else:
                 if accepted is None:
                     return
+                accept = self._accept_another
                 backlog -= 1
                 # Its own context, as that of the task that asyncio would make.
                 own = contextvars.copy_context() if context is None else context.copy()
