@@ -108,6 +108,15 @@ def measure(bench: Bench, rows: Sequence[Row], options: argparse.Namespace, inst
     return outcomes
 
 
+def command_of(options: argparse.Namespace) -> str:
+    """The command line that measures the same again."""
+    words = ["python -m bench", *options.groups, *(["--quick"] if options.quick else [])]
+    for name in ("only", "arms", "rounds", "scale"):
+        if value := getattr(options, name):
+            words.append(f"--{name} {value}")
+    return " ".join(words if options.peers == "all" else [*words, f"--peers {options.peers}"])
+
+
 def main() -> int:
     options = arguments()
     rows = chosen_rows(options)
@@ -121,7 +130,7 @@ def main() -> int:
     if any(row.program == "pool" for row in rows):
         installed = installed | build_pools()
     outcomes = measure(Bench(options.python, build(), scale), rows, options, installed)
-    how = "python -m bench " + " ".join(options.groups) + (" --quick" if options.quick else "")
+    how = command_of(options)
     text = report.markdown(machine, python, outcomes, how)
     print(text)
     if options.markdown:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bench import report  # noqa: E402
-from bench.__main__ import chosen_arms, measure_row  # noqa: E402
+from bench.__main__ import arguments, chosen_arms, command_of, measure_row  # noqa: E402
 from bench.measure import Bench, Failed, Sample, last_line, sample_of  # noqa: E402
 from bench.results import Arm, Outcome  # noqa: E402
 from bench.rows import ROWS, Row  # noqa: E402
@@ -91,6 +91,13 @@ def test_only_installed_peers_are_arms() -> None:
     options = argparse.Namespace(peers="all", arms="")
     assert chosen_arms(row, options, {"rloop": "1"}) == ["stdlib", "triga", "rloop"]
     assert chosen_arms(row, argparse.Namespace(peers="none", arms=""), {"rloop": "1"}) == ["stdlib", "triga"]
+
+
+def test_a_result_names_the_command_that_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["loop", "--only", "pipe", "--scale", "0.3", "--rounds", "3", "--peers", "none"]
+    monkeypatch.setattr(sys, "argv", ["bench", *command, "--json", "r.json"])
+    said = command_of(arguments())
+    assert said == "python -m bench loop --only pipe --rounds 3 --scale 0.3 --peers none"
 
 
 def test_a_run_that_fails_says_why() -> None:
