@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent / "native"
@@ -31,6 +32,7 @@ def build() -> Path:
 _ASK = "import sysconfig; print(sysconfig.get_path('include')); print(sysconfig.get_config_var('EXT_SUFFIX'))"
 
 
+@cache
 def build_modules(python: str) -> Path:
     """Compiles the extension modules of bench/native/python for the interpreter; returns their folder."""
     build()

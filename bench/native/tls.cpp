@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -59,25 +60,27 @@ SSL_CTX* client_context() {
   return named<SSL_CTX*(const void*)>("SSL_CTX_new")(named<const void*()>("TLS_client_method")());
 }
 
-// With a key and a certificate of its own, as bench/programs/tls.py makes them.
+// With a key and a certificate of its own, as bench/programs/tls.py makes them, which are in no file
+// afterwards.
 SSL_CTX* server_context() {
   constexpr int pem = 1;
-  std::string folder = "/tmp/triga-bench-tls-XXXXXX";
+  using use_file = int(SSL_CTX*, const char*, int);
+  std::string folder = (std::filesystem::temp_directory_path() / "triga-bench-tls-XXXXXX").string();
   require(mkdtemp(folder.data()) != nullptr, "mkdtemp");
   const std::string key = folder + "/key.pem";
   const std::string certificate = folder + "/certificate.pem";
   const std::string command =
       "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
-      "-keyout " +
-      key + " -out " + certificate + " 2>/dev/null";
-  require(std::system(command.c_str()) == 0, "the command openssl req");
+      "-keyout '" +
+      key + "' -out '" + certificate + "' 2>/dev/null";
   SSL_CTX* const context =
       named<SSL_CTX*(const void*)>("SSL_CTX_new")(named<const void*()>("TLS_server_method")());
-  using use_file = int(SSL_CTX*, const char*, int);
-  require(named<use_file>("SSL_CTX_use_certificate_file")(context, certificate.c_str(), pem) == 1,
-          "the certificate");
-  require(named<use_file>("SSL_CTX_use_PrivateKey_file")(context, key.c_str(), pem) == 1, "the key");
-  require(std::system(("rm -r " + folder).c_str()) == 0, "the command rm");
+  const bool loaded =
+      std::system(command.c_str()) == 0 &&
+      named<use_file>("SSL_CTX_use_certificate_file")(context, certificate.c_str(), pem) == 1 &&
+      named<use_file>("SSL_CTX_use_PrivateKey_file")(context, key.c_str(), pem) == 1;
+  std::filesystem::remove_all(folder);
+  require(loaded, "making a key and a certificate with the command openssl");
   return context;
 }
 

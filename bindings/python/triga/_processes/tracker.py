@@ -46,16 +46,22 @@ def _has_reader(descriptor: int) -> bool:
     return not poll.poll(0)
 
 
+def _running() -> int | None:
+    tracker: Any = resource_tracker._resource_tracker
+    descriptor: int | None = tracker._fd
+    return descriptor if descriptor is not None and _has_reader(descriptor) else None
+
+
 def tracker_runs() -> bool:
     """Whether there is a resource tracker. The standard library finds out by a message, which wakes it."""
-    descriptor = resource_tracker._resource_tracker._fd  # type: ignore[attr-defined]
-    return descriptor is not None and _has_reader(descriptor)
+    return _running() is not None
 
 
 def tracker_descriptor() -> int:
     """The descriptor at which the resource tracker listens, which is started if there is none."""
-    tracker: Any = resource_tracker._resource_tracker if tracker_runs() else None
-    descriptor: int = resource_tracker.getfd() if tracker is None else tracker._fd  # type: ignore[assignment]
+    running = _running()
+    started: Any = resource_tracker.getfd() if running is None else running
+    descriptor: int = started
     return descriptor
 
 
