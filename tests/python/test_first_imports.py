@@ -53,3 +53,20 @@ print(*failed)
     command = [sys.executable, "-S", "-c", program, str(ROOT.parent), str(installed), *MODULES]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
+def test_a_pool_of_forked_processes_imports_no_more_than_it_needs(tmp_path: Path) -> None:
+    # Imports are most of a short program's time; the standard library's own Pool does without these, too.
+    script = tmp_path / "script.py"
+    script.write_text("""
+import multiprocessing, sys
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+    unwanted = ("concurrent.futures", "logging", "multiprocessing.resource_tracker", "multiprocessing.spawn")
+    print([name for name in unwanted if name in sys.modules])
+""")
+    done = subprocess.run(
+        [sys.executable, "-m", "triga", str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -42,10 +42,18 @@ if __name__ == "__main__":
 """
 
 
-def test_what_modules_define_is_immortal_from_the_second_fork_on_and_nothing_else(tmp_path: Path) -> None:
-    # Each reference count that a child writes copies a page. The program's own objects must end as they always did.
+POOL = """\
+import multiprocessing, sys, threading
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        print(pool.map(abs, [-1]), sys.getrefcount(threading.Thread.start) > 1 << 28)
+"""
+
+
+def run(tmp_path: Path, program: str) -> list[str]:
     script = tmp_path / "script.py"
-    script.write_text(PROGRAM)
+    script.write_text(program)
     done = subprocess.run(
         [sys.executable, str(script)],
         capture_output=True,
@@ -54,9 +62,19 @@ def test_what_modules_define_is_immortal_from_the_second_fork_on_and_nothing_els
         env={**os.environ, "TRIGA": "1"},
     )
     assert done.stderr == ""
-    assert done.stdout.splitlines() == [
+    return done.stdout.splitlines()
+
+
+def test_what_modules_define_is_immortal_once_a_program_forks_again_and_nothing_else(tmp_path: Path) -> None:
+    # Each reference count that a child writes copies a page. The program's own objects must end as they always did.
+    assert run(tmp_path, PROGRAM) == [
         "forked False False",
         "forked True True",
         "kept: destroyed",
         "end of the program",
     ]
+
+
+def test_the_workers_of_one_pool_do_not_pay_for_it(tmp_path: Path) -> None:
+    # It takes longer than the forks of a short program: only one whose children end and that forks again wins it back.
+    assert run(tmp_path, POOL) == ["[1] False"]

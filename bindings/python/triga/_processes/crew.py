@@ -14,7 +14,6 @@ from collections.abc import Callable
 from multiprocessing import util
 
 from triga import _core
-from triga._processes.errors import WorkerLostError
 from triga._processes.limits import kept_memory
 from triga._processes.link import Link
 from triga._processes.pickling import ByValue, make_other_pickler, make_pickler, make_pickler_by_value
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
         """A result that wants to be told when it is complete, in the collecting thread."""
 
         def _notice(self) -> None: ...
+
+
+# Pickled tasks that may wait for a worker, in bytes; more is pickled when they have gone.
+BACKLOG = 8 << 20
 
 
 class _Caller:
@@ -98,6 +101,8 @@ class Crew:
             if hire is None:
                 return
             if departed and self.core.failed_starts() > 2 * len(departed) + 8:
+                from triga._processes.errors import WorkerLostError
+
                 self.break_down(
                     WorkerLostError(f"no worker process lives to its first task; the last {departed[-1][3]}")
                 )

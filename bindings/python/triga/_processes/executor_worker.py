@@ -7,7 +7,6 @@ from concurrent.futures import _base, process
 from contextlib import suppress
 
 from triga import _core
-from triga._processes.errors import short_repr
 from triga._processes.limits import limit_memory
 from triga._processes.link import Link
 
@@ -31,6 +30,8 @@ def _unsendable(error: BaseException, value: Any) -> Any:
 def _short(value: Any) -> str:
     if hasattr(value, "exc") and isinstance(value.exc, BaseException):
         value = value.exc
+    from triga._processes.errors import short_repr
+
     return short_repr(value)
 
 

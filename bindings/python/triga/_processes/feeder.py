@@ -6,9 +6,6 @@ import queue
 import threading
 from collections.abc import Callable
 
-# Pickled tasks that may wait for a worker, in bytes; more is pickled when they have gone.
-BACKLOG = 8 << 20
-
 Feed = Callable[[], None]
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from triga import _core
-from triga._processes.crew import Crew
-from triga._processes.feeder import BACKLOG
+from triga._processes.crew import BACKLOG, Crew
 from triga._processes.results import IMapIterator, MapResult
 
 TYPE_CHECKING = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 
 _KEPT = 256 << 20
 _PLACES = 4  # of a worker: two for large tasks, two for large results
@@ -27,6 +26,8 @@ def limit_memory(limit: int | None) -> None:
     """
     if limit is None:
         return
+    import resource
+
     _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)

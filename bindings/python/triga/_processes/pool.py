@@ -1,4 +1,8 @@
-"""multiprocessing.pool.Pool on the native core."""
+"""multiprocessing.pool.Pool on the native core.
+
+What not every pool needs (feeding an iterator, a progress bar, failures) is imported by the call that needs it: a short
+program's time is mostly imports.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,10 @@ from multiprocessing import pool as stock
 from types import FunctionType, MethodType
 
 from triga import _core
-from triga._processes.crew import Crew
-from triga._processes.feeder import BACKLOG, Feeder
-from triga._processes.feeds import feed_imap, feed_iterable_map, feed_map, feeds_done
+from triga._processes.crew import BACKLOG, Crew
 from triga._processes.limits import check_memory_limit
 from triga._processes.paces import Paces
 from triga._processes.pickling import main_is_out_of_reach
-from triga._processes.progress import check_progress, shown, total_of
 from triga._processes.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from triga._processes.terms import PLAIN, Terms, terms_of
 from triga._processes.worker import pool_worker
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from triga._patch import Replace
+    from triga._processes.feeder import Feed, Feeder
     from triga._processes.results import Callback
 
 StockPool = stock.Pool
@@ -66,6 +68,7 @@ class Pool(StockPool):
     """
 
     _crew: Crew | None = None
+    _feeder: Feeder | None = None  # from the first feed on
     _terms: Terms = PLAIN
     _memory_limit: int | None = None
     _wrap_exception: bool
@@ -109,8 +112,7 @@ class Pool(StockPool):
         self._paces = Paces()
         self._crew = crew = Crew(self._hire, processes, main_is_out_of_reach(self._ctx))
         self._pool = crew.processes
-        self._feeder = Feeder(partial(feeds_done, crew, closing := threading.Event()))
-        self._closing = closing
+        self._closing = threading.Event()
         try:
             self._repopulate_pool()
         except Exception:
@@ -296,30 +298,40 @@ class Pool(StockPool):
             for index in range(chunks):
                 result._fail(index, crew.broken)
         elif type(iterable) not in (list, tuple, range):
-            self._feeder.add(partial(feed_iterable_map, crew, result, terms, func, iterable, plan, chunks))
+            from triga._processes.feeds import feed_iterable_map
+
+            self._feed(partial(feed_iterable_map, crew, result, terms, func, iterable, plan, chunks))
         else:
             start, index = crew.core.submit_chunks(
                 result._batch, 0, terms, func, iterable, plan, 0, BACKLOG, result._fail
             )
             if start < size:
-                self._feeder.add(partial(feed_map, crew, result, terms, func, iterable, plan, start, index))
+                from triga._processes.feeds import feed_map
+
+                self._feed(partial(feed_map, crew, result, terms, func, iterable, plan, start, index))
         return result
 
     def imap(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1, *, progress: bool = False) -> Any:
         """As map, but an iterator, and the items are taken one by one."""
         if self._crew is None:
             return super().imap(func, iterable, chunksize)
-        check_progress(progress)
-        results = self._begin_imap(IMapIterator, func, iterable, chunksize)
-        return shown(results, total_of(iterable)) if progress else results
+        return self._begin_shown(IMapIterator, func, iterable, chunksize, progress)
 
     def imap_unordered(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1, *, progress: bool = False) -> Any:
         """As imap, with results in the order in which they come."""
         if self._crew is None:
             return super().imap_unordered(func, iterable, chunksize)
+        return self._begin_shown(IMapUnorderedIterator, func, iterable, chunksize, progress)
+
+    def _begin_shown(
+        self, kind: type[IMapIterator], func: Any, iterable: Iterable[Any], chunksize: int, progress: bool
+    ) -> Any:
+        if not progress:
+            return self._begin_imap(kind, func, iterable, chunksize)
+        from triga._processes.progress import check_progress, shown, total_of
+
         check_progress(progress)
-        results = self._begin_imap(IMapUnorderedIterator, func, iterable, chunksize)
-        return shown(results, total_of(iterable)) if progress else results
+        return shown(self._begin_imap(kind, func, iterable, chunksize), total_of(iterable))
 
     def _begin_imap(self, kind: type[IMapIterator], func: Any, iterable: Iterable[Any], chunksize: int) -> Any:
         crew = self._crew
@@ -327,6 +339,8 @@ class Pool(StockPool):
         self._check_running()  # type: ignore[attr-defined]
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
+        from triga._processes.feeds import feed_imap
+
         result = kind(self, crew, func)
         terms = self._terms.core(CALL if chunksize == 1 else MAP)
         feed = partial(feed_imap, crew, result, terms, func, iterable, chunksize)
@@ -334,9 +348,21 @@ class Pool(StockPool):
         if type(iterable) in (list, tuple, range) and len(iterable) <= 1000:  # type: ignore[arg-type]
             feed()
         else:
-            self._feeder.add(feed)
+            self._feed(feed)
         crew.collect_in_background()
         return result if chunksize == 1 else (item for chunk in result for item in chunk)
+
+    def _feed(self, feed: Feed) -> None:
+        """Has the feeder's thread run ``feed()``, after what it was given before."""
+        from triga._processes.feeder import Feeder
+        from triga._processes.feeds import feeds_done
+
+        crew = self._crew
+        assert crew is not None
+        with crew.repairing:
+            if self._feeder is None:
+                self._feeder = Feeder(partial(feeds_done, crew, self._closing))
+        self._feeder.add(feed)
 
     # The end
 
@@ -349,7 +375,7 @@ class Pool(StockPool):
         if self._state == stock.RUN:
             self._state = stock.CLOSE
             self._closing.set()
-            if not self._feeder.busy:
+            if self._feeder is None or not self._feeder.busy:
                 self._crew.core.finish()
 
     def terminate(self) -> None:
@@ -370,7 +396,8 @@ class Pool(StockPool):
         if self._state not in (stock.CLOSE, stock.TERMINATE):
             raise ValueError("In unknown state")
         if self._state == stock.CLOSE:
-            self._feeder.join()
+            if self._feeder is not None:
+                self._feeder.join()
             crew.wait(crew.core.wait_idle, None)
         crew.core.finish()
         crew.stop_collecting()

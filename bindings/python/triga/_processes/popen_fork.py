@@ -38,9 +38,8 @@ def _kept_tracker(intent: Any) -> Iterator[None]:
 
 
 def _tracker_kept() -> AbstractContextManager[None]:
-    from multiprocessing import resource_tracker
-
-    intent = getattr(resource_tracker, "_fork_intent", None)
+    # Without the module there is no such handler, and in most programs that fork there is not.
+    intent = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_fork_intent", None)
     return nullcontext() if intent is None else _kept_tracker(intent)
 
 

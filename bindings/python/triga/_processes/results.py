@@ -1,18 +1,19 @@
-"""The results of a Pool's calls. They stay bytes until somebody asks, and are unpickled in the thread that asks."""
+"""The results of a Pool's calls. They stay bytes until somebody asks, and are unpickled in the thread that asks.
+
+What only a failure needs is imported when there is one: a short program's start is mostly imports.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from multiprocessing import TimeoutError
 from multiprocessing import pool as stock
 
 from triga import _core
 from triga._processes.crew import Crew
-from triga._processes.errors import PoolEndedError, describe_task, lost, timed_out, unsendable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,25 +24,19 @@ if TYPE_CHECKING:
     Callback = Callable[[Any], object]
 
 
-def failure(crew: Crew, word: str, value: Any, task: str) -> BaseException:
+def _failure(crew: Crew, word: str, value: Any, function: Any) -> BaseException:
     """The exception for an outcome of the core that is no success."""
     if word == "error":
         error: BaseException = value
         return error
-    if word == "lost":
-        return lost(value, crew.exit_of(value[0]) if value[2] is None else None, task)
-    if word == "timed_out":
-        return timed_out(value, task)
-    if word == "unsendable":
-        return unsendable(value, task)
-    if crew.broken is not None:
-        return crew.broken
-    if crew.running:
-        return CancelledError(f"{task} was cancelled")
-    return PoolEndedError(f"the pool was terminated before {task} had ended")
+    from triga._processes.failures import failure
+
+    return failure(crew, word, value, function)
 
 
 def _not_unpickled(error: BaseException, function: Any) -> BaseException:
+    from triga._processes.errors import describe_task
+
     error.add_note(f"triga: raised while the result of {describe_task(function)} was unpickled")
     return error
 
@@ -88,7 +83,7 @@ class ApplyResult(stock.ApplyResult):  # type: ignore[type-arg]
             self._usage.append(usage)
         if word == "value":
             return True, value
-        return False, failure(self._crew, word, value, describe_task(self._task))
+        return False, _failure(self._crew, word, value, self._task)
 
     def _compute(self) -> tuple[bool, Any]:
         return self._outcome(0)
@@ -260,7 +255,7 @@ class IMapIterator(stock.IMapIterator):  # type: ignore[type-arg]
         word, value, _usage = self._crew.core.take(self._batch, index)
         if word == "value":
             return value
-        raise failure(self._crew, word, value, describe_task(self._task))
+        raise _failure(self._crew, word, value, self._task)
 
     __next__ = next
 

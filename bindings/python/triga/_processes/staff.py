@@ -14,10 +14,9 @@ from contextlib import suppress
 from traceback import format_exception
 
 from triga import _core
-from triga._processes.crew import Crew
+from triga._processes.crew import BACKLOG, Crew
 from triga._processes.errors import describe_task, lost, timed_out, unsendable
 from triga._processes.executor_worker import executor_worker
-from triga._processes.feeder import BACKLOG
 from triga._processes.terms import PLAIN, Terms
 
 TYPE_CHECKING = False

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from multiprocessing import util
 
 from triga import _core
-from triga._processes.errors import short_repr
 from triga._processes.limits import limit_memory
 from triga._processes.link import Link
 
@@ -46,6 +45,8 @@ class _Shortened:
         self._value = value
 
     def __repr__(self) -> str:
+        from triga._processes.errors import short_repr
+
         return short_repr(self._value)
 
 

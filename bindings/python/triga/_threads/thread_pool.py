@@ -12,10 +12,6 @@ from itertools import islice
 from multiprocessing import get_context, util
 from multiprocessing import pool as stock
 
-from triga._processes.feeder import Feeder
-from triga._threads.thread_pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
-from triga._threads.thread_pool_staff import Staff, worker
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +20,8 @@ if TYPE_CHECKING:
 
     from triga._patch import Replace
     from triga._threads.futures import Future
+    from triga._threads.thread_pool_results import IMapIterator
+    from triga._threads.thread_pool_staff import Staff
 
 StockThreadPool = stock.ThreadPool
 
@@ -82,6 +80,10 @@ class ThreadPool(StockThreadPool):
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         self._processes = processes
+        # Now, not with the module, of which a program of processes imports all as well.
+        from triga._processes.feeder import Feeder
+        from triga._threads.thread_pool_staff import Staff
+
         self._staff = staff = Staff()
         self._feeder = Feeder(staff.feeds_done)
         try:
@@ -94,7 +96,7 @@ class ThreadPool(StockThreadPool):
         self._state = stock.RUN
 
     def _start_worker(self, staff: Staff) -> Any:
-        thread = self.Process(self._ctx, target=worker, args=(staff, self._initializer, self._initargs))
+        thread = self.Process(self._ctx, target=staff.worker, args=(self._initializer, self._initargs))
         thread.name = thread.name.replace("Process", "PoolWorker")
         thread.daemon = True
         thread.start()
@@ -114,7 +116,7 @@ class ThreadPool(StockThreadPool):
         if staff is None:
             return super().apply_async(func, args, kwds, callback, error_callback)
         self._check_running()  # type: ignore[attr-defined]
-        return ApplyResult(self, staff, [staff.submit(func, *args, **kwds)], callback, error_callback)
+        return staff.single_result(self, staff, [staff.submit(func, *args, **kwds)], callback, error_callback)
 
     def _map_async(
         self,
@@ -144,19 +146,19 @@ class ThreadPool(StockThreadPool):
             futures = staff.submit_items(func, iterable)
         elif size and chunksize > 0:
             futures = staff.submit_chunks(func, iterable, mapper, chunksize)
-        return MapResult(self, staff, futures, single, callback, error_callback)
+        return staff.mapped_result(self, staff, futures, single, callback, error_callback)
 
     def imap(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1) -> Any:
         """As map, but an iterator, and the items are taken one by one."""
         if self._staff is None:
             return super().imap(func, iterable, chunksize)
-        return self._begin_imap(IMapIterator, func, iterable, chunksize)
+        return self._begin_imap(self._staff.ordered_results, func, iterable, chunksize)
 
     def imap_unordered(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1) -> Any:
         """As imap, with results in the order in which they come."""
         if self._staff is None:
             return super().imap_unordered(func, iterable, chunksize)
-        return self._begin_imap(IMapUnorderedIterator, func, iterable, chunksize)
+        return self._begin_imap(self._staff.unordered_results, func, iterable, chunksize)
 
     def _begin_imap(self, kind: type[IMapIterator], func: Any, iterable: Iterable[Any], chunksize: int) -> Any:
         staff = self._staff

@@ -11,13 +11,12 @@ from multiprocessing import util
 from triga import _core
 from triga._processes.errors import PoolEndedError
 from triga._threads.futures import Future
+from triga._threads.thread_pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
-
-    from triga._threads.thread_pool_results import ApplyResult
 
 
 def _raise(error: Exception) -> None:
@@ -35,7 +34,15 @@ class _Tasks(_core.ExecutorCore):
 
 
 class Staff:
-    """The tasks, the workers' state, and the thread that runs callbacks, if there are any."""
+    """The tasks, the workers' state, and the thread that runs callbacks, if there are any.
+
+    The pool has the classes of its results from here: it imports none of them before it starts its workers.
+    """
+
+    single_result = ApplyResult
+    mapped_result = MapResult
+    ordered_results = IMapIterator
+    unordered_results = IMapUnorderedIterator
 
     def __init__(self) -> None:
         tasks = _Tasks()
@@ -166,16 +173,17 @@ class Staff:
         if self._results_handler is not None:
             self._results_handler.join()
 
+    # The threads
 
-def worker(staff: Staff, initializer: Callable[..., object] | None, initargs: Iterable[Any]) -> None:
-    """A worker thread's life."""
-    if initializer is not None:
+    def worker(self, initializer: Callable[..., object] | None, initargs: Iterable[Any]) -> None:
+        """A worker thread's life. (Its function's name is in the thread's.)"""
+        if initializer is not None:
+            try:
+                initializer(*initargs)
+            except BaseException as error:
+                self.initializer_failed(error)
+                raise
         try:
-            initializer(*initargs)
-        except BaseException as error:
-            staff.initializer_failed(error)
-            raise
-    try:
-        staff.queue.work(None)
-    except BaseException:
-        _base.LOGGER.critical("Exception in worker", exc_info=True)
+            self.queue.work(None)
+        except BaseException:
+            _base.LOGGER.critical("Exception in worker", exc_info=True)
