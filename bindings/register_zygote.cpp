@@ -76,17 +76,32 @@ proc::child_process spawn(const std::string& path, const std::vector<std::string
   return *std::move(child);
 }
 
-// In the zygote: answers the order with a clone. Returns whether this is the clone.
-bool serve_order(proc::zygote_server& server, unique_fd socket_of_clone) {
+// A copy of this process, which is its parent's child. The pid is 0 in the copy.
+result<proc::cloned> clone_interpreter() {
   PyOS_BeforeFork();
   auto made = proc::clone_as_sibling();
   if (made && made->pid == 0) {
     proc::use_small_pages();
     PyOS_AfterFork_Child();
+  } else {
+    PyOS_AfterFork_Parent();
+  }
+  return made;
+}
+
+pid_t clone_as_sibling() {
+  auto made = clone_interpreter();
+  if (!made) py::throw_os_error(made.error());
+  return made->pid;
+}
+
+// In the zygote: answers the order with a clone. Returns whether this is the clone.
+bool serve_order(proc::zygote_server& server, unique_fd socket_of_clone) {
+  auto made = clone_interpreter();
+  if (made && made->pid == 0) {
     server.become_spare(std::move(socket_of_clone));
     return true;
   }
-  PyOS_AfterFork_Parent();
   // A parent that is gone cannot be answered; the next turn sees that it is gone.
   static_cast<void>(made ? proc::send_answer(server.control(), made->pid, made->pidfd.get())
                          : proc::send_refusal(server.control(), made.error()));
@@ -230,6 +245,8 @@ void register_zygote(pb::module_& core) {
            "In a process that is about to end: notes its pages, if it is the first. Returns whether it was.")
       .def("populate", &proc::working_set::populate,
            "In a fresh clone: has the kernel make those pages the clone's own. Returns how many there are.");
+  core.def("clone_as_sibling", &clone_as_sibling,
+           "Makes a copy of this process that is a child of its parent. Returns its pid, and 0 in the copy.");
   core.def(
       "zygote_order", &zygote_order, pb::arg("socket"), pb::arg("socket_of_clone"),
       "Asks the zygote behind SOCKET for a clone that waits at SOCKET_OF_CLONE, without waiting for it.");

@@ -16,7 +16,7 @@ from triga._processes.future import NativeFuture, StockFuture
 from triga._processes.limits import check_memory_limit
 from triga._processes.options import Options, map_through
 from triga._processes.pickling import main_is_out_of_reach
-from triga._processes.staff import Plan, Staff
+from triga._processes.start import boot_ahead
 from triga._processes.terms import Terms, terms_of
 
 TYPE_CHECKING = False
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from triga._patch import Replace
+    from triga._processes.staff import Staff
+
+# What a worker runs.
+_WORKER = ("triga._processes.executor_worker", "triga._processes.link")
 
 _processors: Callable[[], int | None] = getattr(os, "process_cpu_count", os.cpu_count)  # 3.13 has the former
 
@@ -172,6 +176,7 @@ def make_executor_class(module: ModuleType) -> type:
             self._replaces = _replaces(on_crash, self._terms)
             check_memory_limit(memory_limit)
             self._memory_limit = memory_limit
+            boot_ahead(mp_context, _WORKER)
             self._max_workers = max_workers
             self._mp_context = mp_context
             self._safe_to_dynamically_spawn_children = not forks
@@ -192,7 +197,9 @@ def make_executor_class(module: ModuleType) -> type:
         __init__.__doc__ = f"{stock.__init__.__doc__}\n{_MORE_ARGUMENTS}"
 
         def _open(self) -> Staff:
-            """Makes what the first task needs."""
+            """Makes what the first task needs. (It is imported now, while the zygote boots, not with the class.)"""
+            from triga._processes.staff import Plan, Staff
+
             assert self._processes is not None
             plan = Plan(
                 self._mp_context.Process,

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import socket
 import sys
 from multiprocessing import AuthenticationError, connection, reduction, resource_tracker, spawn
 
 from triga._core import ChildProcess, Descriptor, socket_pair
+from triga._processes.awaited_tracker import AwaitedTracker
 from triga._processes.child import own_pidfd
 from triga._processes.launcher import boot
+from triga._processes.preload import standard_modules
 from triga._processes.reserve import Reserve
-from triga._processes.tracker import tracker_descriptor, tracker_runs
+from triga._processes.tracker import tracker_descriptor, tracker_known, tracker_runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,14 +34,20 @@ _MOST_DESCRIPTORS = 256  # forkserver.MAXFDS_TO_SEND: the standard library refus
 
 
 class _Running:
-    """A native forkserver and this process's connection to it. Of use only while it is `serving`."""
+    """A native forkserver and this process's connection to it. Of use only while it is `serving`.
 
-    def __init__(self, process: ChildProcess, alive: Descriptor) -> None:
+    `tracker` is the resource tracker that it will make, until a start has taken it over.
+    """
+
+    def __init__(
+        self, process: ChildProcess, alive: Descriptor, reserve: Reserve, key: bytes, tracker: AwaitedTracker | None
+    ) -> None:
         self.process = process
         self.alive = alive
         self.serving = False
-        self.reserve: Reserve | None = None
-        self.reserve_key: bytes | None = None
+        self.reserve: Reserve | None = reserve
+        self.reserve_key = key
+        self.tracker = tracker
 
     def is_up(self) -> bool:
         return self.serving and self.process.poll() is None
@@ -52,6 +59,8 @@ class _Running:
             # Not only closed: a fork of this process may hold another copy of it.
             self.alive.shutdown()
         self.process.wait()
+        if self.tracker is not None:
+            self.tracker.drop()
         self.drop_reserve()
         self.alive.close()
         self.process.close()
@@ -80,6 +89,8 @@ def _drop_inherited(server: Any) -> None:
     if running is not None:
         if running.reserve is not None:
             running.reserve.leave()
+        if running.tracker is not None:
+            running.tracker.leave()
         running.alive.close()
         running.process.close()
         _forget(server)
@@ -97,25 +108,36 @@ def _main_arguments(server: Any) -> dict[str, Any]:
     return {"main": arguments, "argv": data.get("sys_argv") if sys.version_info >= (3, 14) else None}
 
 
-def _boot(server: Any) -> None:
+def _boot(server: Any, also: tuple[str, ...] = ()) -> None:
+    """Starts the forkserver, which imports the modules ALSO beside those that this process has."""
     listener = socket.socket(socket.AF_UNIX)
     alive, theirs = socket_pair(socket.SOCK_STREAM)
+    control, orders = socket_pair(socket.SOCK_SEQPACKET)
+    reserve = Reserve(control)
+    tracker = None if tracker_known() else AwaitedTracker()
     key = os.urandom(_KEY_BYTES)
-    with listener, theirs:
-        listener.bind("\0triga-forkserver-" + secrets.token_hex(16))
+    with listener, theirs, orders:
+        listener.bind("\0triga-forkserver-" + os.urandom(16).hex())
         listener.listen()
         told = {
+            "modules": [*standard_modules(), *also],
             "preload": server._preload_modules,
             "on_error": getattr(server, "_preload_on_error", "ignore"),
             "authkey": key,
             **_main_arguments(server),
         }
+        given = [orders.fileno(), listener.fileno(), theirs.fileno()]
+        if tracker is not None:
+            given += tracker.descriptors()
         try:
-            process = boot("forkserver", told, [listener.fileno(), theirs.fileno()])
+            process = boot("forkserver", told, given)
         except OSError:
             alive.close()
+            control.close()
             raise
-        running = _Running(process, alive)
+        if tracker is not None:
+            tracker.booted()
+        running = _Running(process, alive, reserve, key, tracker)
         state = {
             "_triga_running": running,  # first: it tells an interrupted caller's successor what to clear away
             "_forkserver_address": listener.getsockname().decode(),
@@ -130,12 +152,12 @@ def _boot(server: Any) -> None:
 
 
 def ensure_running(self: Any) -> None:
-    """Starts the forkserver if it does not run, and watches that it has a resource tracker's descriptor to pass on."""
+    """Starts the forkserver if it does not run, which makes the resource tracker as well if there is none."""
     if is_left(self):
         self._triga_stock["ensure_running"](self)
         return
     with self._lock:
-        if not tracker_runs():
+        if tracker_known() and not tracker_runs():
             resource_tracker.ensure_running()
         running = _running(self)
         if running is not None:
@@ -149,6 +171,32 @@ def ensure_running(self: Any) -> None:
         _boot(self)
 
 
+def prepare(server: Any, also: tuple[str, ...]) -> None:
+    """Starts the forkserver if there is none, and orders its first clones, without waiting for any of it.
+
+    For who is about to start a process and has something to do before. ALSO are modules that the clones will need and
+    this process may not have. Where it fails, start() will say so.
+    """
+    if is_left(server):
+        return
+    with server._lock:
+        if _running(server) is not None or server._forkserver_pid is not None:
+            return
+        try:
+            _boot(server, also)
+            server._triga_running.reserve.refill()
+        except OSError:
+            return
+
+
+def _take_tracker(server: Any) -> None:
+    with server._lock:
+        running = _running(server)
+        if running is not None and running.tracker is not None:
+            running.tracker.adopt()
+            running.tracker = None
+
+
 def _stop_unlocked(self: Any) -> None:
     """Ends the forkserver and waits for its end."""
     running = _running(self)
@@ -157,6 +205,13 @@ def _stop_unlocked(self: Any) -> None:
         return
     running.end()
     _forget(self)
+
+
+def _note_preloading(server: Any, error: BaseException) -> None:
+    note = "Forkserver process may have crashed during module preloading. Check stderr."
+    fails = getattr(server, "_preload_on_error", "ignore") == "fail" and server._preload_modules
+    if fails and note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
 
 
 def _connect(server: Any) -> Descriptor:
@@ -169,8 +224,7 @@ def _connect(server: Any) -> Descriptor:
                 connection.answer_challenge(wrapped, key)
                 connection.deliver_challenge(wrapped, key)
         except (EOFError, ConnectionError) as error:
-            if getattr(server, "_preload_on_error", "ignore") == "fail" and server._preload_modules:
-                error.add_note("Forkserver process may have crashed during module preloading. Check stderr.")
+            _note_preloading(server, error)
             raise
         ours, theirs = socket_pair(socket.SOCK_SEQPACKET)
         with theirs:
@@ -199,6 +253,7 @@ def _request(server: Any, descriptors: list[int]) -> ChildProcess:
             # An answer may be on its way, which the next request must not take for its own.
             running.drop_reserve()
             if isinstance(error, (ConnectionError, EOFError)):
+                _note_preloading(server, error)
                 running.process.wait(1.0)  # a killed server resets the connection a moment before it is seen to end
             raise
 
@@ -209,6 +264,7 @@ def start(server: Any, data: int, inherited: list[int]) -> ChildProcess:
         raise ValueError("too many fds")
     for attempt in (1, 2):
         server.ensure_running()
+        _take_tracker(server)
         try:
             return _request(server, [data, own_pidfd(), tracker_descriptor(), *inherited])
         except (ConnectionError, EOFError):

@@ -21,11 +21,17 @@ from triga._core import WorkingSet, Zygote
 from triga._processes.launcher import OWN, PARENT
 from triga._processes.main_code import offer
 from triga._processes.preload import import_named
+from triga._processes.tracker_clone import become_tracker
 from triga._processes.zygote import ignore_terminal, settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+# As forkserver._boot() gives them: control socket, listener and what says that a client lives; and, unless there is a
+# resource tracker, what is for one.
+_SERVED = (OWN, OWN + 1, OWN + 2)
+_FOR_TRACKER = (OWN + 3, OWN + 4)
 
 
 def _preload(told: dict[str, Any]) -> None:
@@ -57,13 +63,15 @@ def _preload(told: dict[str, Any]) -> None:
 
 def serve_forkserver(told: dict[str, Any]) -> None:
     """The forkserver's program. Returns, or ends in sys.exit(), in clones only."""
+    if told["descriptors"] > len(_SERVED):
+        become_tracker(*_FOR_TRACKER, (PARENT, *_SERVED))
     if not sys.flags.safe_path:
         sys.path.insert(0, "")  # as -c has it
     import_named(told["named"], told["path"], told["directory"])
     _preload(told)
     util._close_stdin()  # type: ignore[attr-defined]
     before = ignore_terminal()
-    server = Zygote(PARENT, listener=OWN, alive=OWN + 1)
+    server = Zygote(PARENT, *_SERVED)
     pages = WorkingSet()
     settle()
     while (event := server.serve()) == "connection":

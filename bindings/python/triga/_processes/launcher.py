@@ -10,7 +10,6 @@ from multiprocessing import spawn, util
 from triga._core import ChildProcess
 from triga._core import spawn as spawn_program
 from triga._processes.child import own_pidfd
-from triga._processes.preload import standard_modules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,11 +62,11 @@ def why_not_here() -> str | None:
 
 
 def boot(kind: str, configuration: dict[str, Any], descriptors: list[int]) -> ChildProcess:
-    """Starts a zygote that is told CONFIGURATION and has DESCRIPTORS from OWN on."""
+    """Starts a zygote that is told CONFIGURATION (its modules among it) and has DESCRIPTORS from OWN on."""
     from triga._install import installed_parts, preloaded_modules
 
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
-    told = {"kind": kind, "parts": sorted(installed_parts()), "modules": standard_modules(), **configuration}
+    told = {"kind": kind, "parts": sorted(installed_parts()), **configuration}
     told |= {"descriptors": len(descriptors), "main_path": main_path()}
     told |= {"named": preloaded_modules(), "path": sys.path[:], "directory": _directory()}
     executable = os.fsdecode(spawn.get_executable())

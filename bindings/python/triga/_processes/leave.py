@@ -57,21 +57,21 @@ class Inherited:
 
     ``known`` are the modules of the standard library, ``shared`` all modules: those that the user named for preloading
     too, which are cleared at the end, but whose libraries are as loaded in every process. ``pages`` are the pages that
-    it will need.
+    it will need, which the zygote's next clones are to learn of; None where they would need others.
     """
 
-    def __init__(self, known: frozenset[str], shared: frozenset[str], pages: WorkingSet) -> None:
+    def __init__(self, known: frozenset[str], shared: frozenset[str], pages: WorkingSet | None) -> None:
         self.known = known
         self.shared = shared
         self.pages = pages
 
 
-def leave(code: int, inherited: Inherited, *, learn: bool = True) -> NoReturn:
-    """Ends this process with CODE. Unless told otherwise, the zygote's next clones learn what pages it needed."""
+def leave(code: int, inherited: Inherited) -> NoReturn:
+    """Ends this process with CODE."""
     threading._shutdown()  # type: ignore[attr-defined]
     names = [name for name in sys.modules if name not in inherited.known]
     if _loaded_extension([name for name in names if name not in inherited.shared]):
-        if learn:
+        if inherited.pages is not None:
             inherited.pages.learn()
         sys.exit(code)
     atexit._run_exitfuncs()
@@ -82,6 +82,6 @@ def leave(code: int, inherited: Inherited, *, learn: bool = True) -> NoReturn:
                 stream.flush()
             except OSError:
                 code = 120  # as Py_Exit
-    if learn:
+    if inherited.pages is not None:
         inherited.pages.learn()
     exit_without_teardown(code)

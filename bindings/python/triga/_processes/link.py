@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from multiprocessing import reduction
+from multiprocessing import context, reduction
 
 from triga import _core
 from triga._processes.pickling import make_pickler, make_pickler_by_value
@@ -16,9 +16,35 @@ if TYPE_CHECKING:
 Descriptors = tuple[int, int, int, int, int]
 
 
-def _received(by_value: bool, memory: Any, bell: Any, leader: Any, collector: Any, parent: Any) -> Link:
-    descriptors = (memory.detach(), bell.detach(), leader.detach(), collector.detach(), parent.detach())
-    return Link(descriptors, None, by_value)
+# As the _DupFd of these modules, of which a worker needs nothing else, and its zygote would import all.
+_INHERITED, _FROM_FORKSERVER = "multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"
+
+
+def _sent(descriptor: int) -> Any:
+    """What stands for a descriptor in the pickle of a process that is being started, or for anybody else."""
+    popen: Any = context.get_spawning_popen()
+    kind = getattr(getattr(popen, "DupFd", None), "__module__", None)
+    if kind not in (_INHERITED, _FROM_FORKSERVER):
+        return reduction.DupFd(descriptor)
+    return kind, popen.duplicate_for_child(descriptor)
+
+
+def _detached(sent: Any) -> int:
+    if not isinstance(sent, tuple):
+        descriptor: int = sent.detach()
+        return descriptor
+    kind, number = sent
+    if kind == _INHERITED:
+        return number  # type: ignore[no-any-return]
+    from multiprocessing import forkserver
+
+    inherited: Any = forkserver.get_inherited_fds()
+    return inherited[number]  # type: ignore[no-any-return]
+
+
+def _received(by_value: bool, *sent: Any) -> Link:
+    memory, bell, leader, collector, parent = map(_detached, sent)
+    return Link((memory, bell, leader, collector, parent), None, by_value)
 
 
 class Link:
@@ -51,4 +77,4 @@ class Link:
         return mine
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _received, (self._by_value, *(reduction.DupFd(descriptor) for descriptor in self._descriptors))
+        return _received, (self._by_value, *map(_sent, self._descriptors))

@@ -6,7 +6,6 @@ import itertools
 from functools import partial
 
 from triga._mapping import results_of
-from triga._processes.progress import check_progress, shown, total_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +28,10 @@ def map_through(
     """``map(fn, *iterables)`` by the submitter's ``submit``; ``module`` is its ``concurrent.futures.process``."""
     if chunksize < 1:
         raise ValueError("chunksize must be >= 1.")
-    check_progress(progress)
+    if progress:
+        from triga._processes.progress import check_progress
+
+        check_progress(progress)
     calls = zip(*iterables, strict=False)
     submit_all = partial(_submit_all, submitter)
     if chunksize == 1:
@@ -40,7 +42,11 @@ def map_through(
         results = module._chain_from_iterable_of_lists(
             results_of(submitter, submit_all, many, chunks, timeout, buffersize)
         )
-    return shown(results, total_of(*iterables)) if progress else results
+    if not progress:
+        return results
+    from triga._processes.progress import shown, total_of
+
+    return shown(results, total_of(*iterables))
 
 
 def _submit_all(submitter: Any, fn: Callable[..., Any], calls: Iterator[Any]) -> list[Any]:

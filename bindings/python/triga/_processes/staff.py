@@ -15,7 +15,6 @@ from traceback import format_exception
 
 from triga import _core
 from triga._processes.crew import BACKLOG, Crew
-from triga._processes.errors import describe_task, lost, timed_out, unsendable
 from triga._processes.executor_worker import executor_worker
 from triga._processes.terms import PLAIN, Terms
 
@@ -265,11 +264,15 @@ class Staff:
         if word == "cancelled":
             future.dismiss()
             return
+        from triga._processes.errors import describe_task
+
         function = getattr(future, "_task", None)
         task = "a task" if function is None else describe_task(function)
         self._fail(future, self._error_of(word, value, task))
 
     def _error_of(self, word: str, value: Any, task: str) -> BaseException:
+        from triga._processes.errors import lost, timed_out, unsendable
+
         if word == "lost":
             return lost(value, self._crew.exit_of(value[0]) if value[2] is None else None, task)
         if word == "timed_out":

@@ -11,12 +11,38 @@ if TYPE_CHECKING:
     from triga._patch import Replace
 
 
-# What a pool's worker runs, and what its arguments are unpickled by.
-_NEEDED_BY_WORKERS = ("triga._processes.worker", "triga._processes.link", "multiprocessing.popen_spawn_posix")
+# What a pool's worker runs.
+_POOL_WORKER = ("triga._processes.worker", "triga._processes.link")
+
+
+def boot_ahead(context: Any, worker: tuple[str, ...]) -> None:
+    """Boots the zygote that a pool's workers will be copied from, if CONTEXT has them copied from one.
+
+    For who is about to start them and has something to do before. WORKER are the modules that they run.
+    """
+    method = getattr(context, "_name", None)
+    if method not in ("spawn", "forkserver"):
+        return
+    from triga._install import installed_parts
+    from triga._processes.launcher import why_not_here
+
+    # Not installed: triga's own classes, by name, over the standard library's processes.
+    if "processes" not in installed_parts() or why_not_here() is not None:
+        return
+    if method == "spawn":
+        from triga._processes.spawn_zygote import zygote
+
+        zygote.prepare(worker)
+    else:
+        from multiprocessing import forkserver
+
+        from triga._processes.forkserver import prepare
+
+        prepare(forkserver._forkserver, worker)
 
 
 def patch_context(module: ModuleType, replace: Replace) -> None:
-    """Contexts: a pool of spawned workers has its zygote booted while the program imports what a pool consists of."""
+    """Contexts: a pool has its zygote booted while the program imports what a pool consists of."""
     stock = module.BaseContext.Pool
 
     def Pool(
@@ -27,12 +53,7 @@ def patch_context(module: ModuleType, replace: Replace) -> None:
         maxtasksperchild: int | None = None,
     ) -> Any:
         """Returns a process pool object."""
-        if getattr(self.get_context(), "_name", None) == "spawn":
-            from triga._processes.launcher import why_not_here
-            from triga._processes.spawn_zygote import zygote
-
-            if why_not_here() is None:
-                zygote.prepare(_NEEDED_BY_WORKERS)
+        boot_ahead(self.get_context(), _POOL_WORKER)
         return stock(self, processes, initializer, initargs, maxtasksperchild)
 
     replace(module.BaseContext, "Pool", Pool)

@@ -57,6 +57,12 @@ def tracker_runs() -> bool:
     return _running() is not None
 
 
+def tracker_known() -> bool:
+    """Whether this process has, or has had, a resource tracker."""
+    tracker: Any = resource_tracker._resource_tracker
+    return tracker._fd is not None
+
+
 def tracker_descriptor() -> int:
     """The descriptor at which the resource tracker listens, which is started if there is none."""
     running = _running()

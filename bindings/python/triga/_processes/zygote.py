@@ -20,6 +20,8 @@ from triga._processes.launcher import CONFIGURATION, OWN, PARENT
 from triga._processes.leave import Inherited, leave
 from triga._processes.main_code import keep, offer
 from triga._processes.preload import import_all, import_named
+from triga._processes.tracker_clone import IGNORED as IGNORED_BY_TRACKER
+from triga._processes.tracker_clone import track
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 _FROM_TERMINAL = (_signal.SIGINT, _signal.SIGQUIT, _signal.SIGTSTP)
 # What the interpreter ignores from its start.
 _IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
-# What the resource tracker ignores from its start.
-_IGNORED_BY_TRACKER = (_signal.SIGINT, _signal.SIGTERM)
 _LAST_SIGNAL = 64
 
 
@@ -122,23 +122,15 @@ def _run_spawned(server: Zygote, ignored: int, inherited: Inherited) -> None:
     (data, parent_sentinel, *others), wanted = entry
     head = _read_head(data)
     tracks = head["tracker"] is None
-    _restore_signals(ignored, wanted | _mask(_IGNORED_BY_TRACKER) if tracks else wanted)
+    _restore_signals(ignored, wanted | _mask(IGNORED_BY_TRACKER) if tracks else wanted)
     _take_streams(head["streams"])
     _take_environment(head["environment"])
     if tracks:
         os.close(parent_sentinel)
-        leave(_track(others[0]), inherited, learn=False)
+        leave(track(others[0]), Inherited(inherited.known, inherited.shared, None))
     resource_tracker._resource_tracker._fd = head["tracker"]  # type: ignore[attr-defined]
     offer()
     leave(spawn._main(data, parent_sentinel), inherited)
-
-
-def _track(descriptor: int) -> int:
-    try:
-        resource_tracker.main(descriptor)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
-    return 0
 
 
 def _is_ignored(number: int) -> bool:
