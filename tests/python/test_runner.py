@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from triga._run import split_command
+
 SHOW = "import sys; print(sys.argv, sys.path[0], __name__, sys.orig_argv[1:], sys.flags.optimize, sys.warnoptions)"
 NATIVE = "import triga; print(sorted(triga.installed_parts()))"
 
@@ -72,6 +74,40 @@ def test_interpreter_options_are_kept(folder: Path, options: list[str]) -> None:
 
 def test_options_and_the_module_in_one_word(folder: Path) -> None:
     assert run(folder, "-Om", "triga", "show.py").stdout == run(folder, "-O", "show.py").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("python -m triga s.py 1", ([], "triga", ["s.py", "1"])),
+        ("python -u -X dev -m triga s.py", (["-u", "-X", "dev"], "triga", ["s.py"])),
+        ("python -Xdev -Wignore -Bmtriga -m x", (["-Xdev", "-Wignore", "-B"], "triga", ["-m", "x"])),
+        ("python --check-hash-based-pycs never -m triga s", (["--check-hash-based-pycs", "never"], "triga", ["s"])),
+        ("python s.py -m triga", ([], "", [])),
+        ("python -c code -m triga", ([], "", [])),
+        ("python - -m triga", ([], "", [])),
+        ("python -O -- s.py -m triga", (["-O"], "", [])),
+        ("python -m", ([], "", [])),
+        ("python", ([], "", [])),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_the_words_of_a_command_line(words: str, parts: tuple[list[str], str, list[str]]) -> None:
+    assert split_command(words.split()) == parts
+
+
+def test_only_the_program_s_interpreter_loads_the_extension(folder: Path) -> None:
+    """The first one is replaced while it reads triga.pth; -X importtime says what either of them imported."""
+    (folder / "empty.py").write_text("")
+    imported = run(folder, "-X", "importtime", "-m", "triga", "empty.py").stderr
+    assert imported.count("triga._core\n") == 1
+    assert imported.count("| encodings\n") == 2
+
+
+def test_a_module_of_that_name_in_the_current_folder_is_what_is_run(folder: Path) -> None:
+    (folder / "triga.py").write_text("print('my own')")
+    assert run(folder, "-m", "triga", "show.py").stdout == "my own\n"
+    assert run(folder, "-P", "-m", "triga", "-c", NATIVE).stdout == "['loop', 'processes', 'threads']\n"
 
 
 @pytest.mark.parametrize("arguments", [["native.py"], ["-c", NATIVE], ["-m", "native"]], ids=lambda words: words[0])

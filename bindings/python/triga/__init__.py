@@ -6,19 +6,19 @@ native classes can also be had by name, with nothing patched: ``triga.Pool``, ``
 
 from __future__ import annotations
 
-from triga import _core
-from triga._install import install, installed, installed_parts, uninstall
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
     from triga import aio
+    from triga._install import install, installed, installed_parts, uninstall
     from triga._loop.run import new_event_loop, run
     from triga._native.loops import Cancellation, parallel_for
     from triga._native.signatures import native_function
     from triga._processes.errors import TaskTimeoutError, WorkerLostError
     from triga._processes.pool import Pool
+
+    __version__: str
 
 __all__ = [
     "Cancellation",
@@ -40,9 +40,8 @@ __all__ = [
     "uninstall",
 ]
 
-__version__: str = _core.version
-
-# Imported when they are asked for: each brings in the module of the standard library that it stands for.
+# Imported when they are asked for. Some bring in the module of the standard library that they stand for, all bring in
+# the extension, and an interpreter that was only started to become a program's (triga._run) needs neither.
 _LAZY = {
     "Cancellation": "triga._native.loops",
     "Pool": "triga._processes.pool",
@@ -50,17 +49,25 @@ _LAZY = {
     "TaskTimeoutError": "triga._processes.errors",
     "ThreadPoolExecutor": "triga._threads.executor",
     "aio": "triga.aio",
+    "install": "triga._install",
+    "installed": "triga._install",
+    "installed_parts": "triga._install",
     "native_function": "triga._native.signatures",
     "WorkerLostError": "triga._processes.errors",
     "new_event_loop": "triga._loop.run",
     "parallel_for": "triga._native.loops",
     "run": "triga._loop.run",
+    "uninstall": "triga._install",
 }
 # What they stand for, where patching that imports the same module of ours: it has to be there first.
 _STANDARD = {"Pool": "multiprocessing.pool"}
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from triga import _core
+
+        return _core.version
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -78,4 +85,6 @@ def __dir__() -> list[str]:
 
 def stats() -> dict[str, int]:
     """What the C++ core of this process has done since it started or was forked: counter name to count."""
+    from triga import _core
+
     return _core.counters()

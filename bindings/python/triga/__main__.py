@@ -3,7 +3,7 @@
 import sys
 
 from triga._cli import main
-from triga._run import interpreter_options
+from triga._run import split_command
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], interpreter_options(sys.orig_argv)))
+    sys.exit(main(sys.argv[1:], split_command(sys.orig_argv)[0]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from triga._run import is_program, run
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,8 @@ TRIGA=threads,loop picks parts; TRIGA_STATS=FILE appends a line of counters for 
 def main(arguments: Sequence[str] | None = None, options: Sequence[str] = ()) -> int | str:
     """Runs a program or a subcommand; returns the exit status, except that running a program never returns."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if is_program(words):
+        run(words, options)
     first = words[0] if words else ""
     if first in ("", "-h", "--help"):
         print(USAGE, end="", file=sys.stdout if first else sys.stderr)
@@ -32,10 +36,6 @@ def main(arguments: Sequence[str] | None = None, options: Sequence[str] = ()) ->
 
         print(f"triga {__version__}")
         return 0
-    if first == "doctor":
-        from triga._doctor import doctor
+    from triga._doctor import doctor
 
-        return doctor(words[1:])
-    from triga._run import run
-
-    run(words, options)
+    return doctor(words[1:])
