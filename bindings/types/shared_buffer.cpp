@@ -19,8 +19,20 @@ namespace {
 // In place, where anybody wants to see it so: mapped then, or, where no more can be mapped (a process has
 // 65,530 mappings by default), copied.
 struct payload {
+  explicit payload(shm::block&& from) noexcept : home(std::move(from)) {}
+  payload(const payload&) = delete;
+  payload& operator=(const payload&) = delete;
+  payload(payload&&) = delete;
+  payload& operator=(payload&&) = delete;
+  // A kept place comes free first: nobody reads it any more, and unmapping a large one takes longer than its
+  // sender needs for the next payload, which would go to fresh memory. Other memory goes back to the machine,
+  // which is quicker once it is not mapped.
+  ~payload() {
+    if (home.keeps_its_pages()) const shm::block freed = std::move(home);
+  }
+
   shm::block home;
-  shm::mapping mapped;  // goes first
+  shm::mapping mapped;  // goes before the block
   std::vector<std::byte> copy;
 
   [[nodiscard]] std::span<std::byte> memory() noexcept { return copy.empty() ? mapped.bytes() : copy; }
@@ -101,7 +113,7 @@ PyObject* make_shared_buffer_type(PyObject* module) {
 PyObject* make_buffer(PyTypeObject* shared_buffer, shm::block&& from) {
   PyObject* const object = shared_buffer->tp_alloc(shared_buffer, 0);
   if (object == nullptr) return nullptr;
-  new (&self_of(object)->held) std::optional<payload>(payload{std::move(from), {}, {}});
+  new (&self_of(object)->held) std::optional<payload>(std::in_place, std::move(from));
   return object;
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "runtime/base/streaming_copy.h"
@@ -77,8 +78,31 @@ std::optional<std::size_t> slab_writer::free_place(std::uint64_t length) const n
   return best;
 }
 
+// Whether a place that has the pages for it is in use.
+bool slab_writer::may_come_free(std::uint64_t length) const noexcept {
+  for (std::size_t i = 0; i < kept_places; ++i) {
+    // Relaxed: free_place() looks again.
+    if (present_[i] >= length && in_.places->used[i].load(std::memory_order_relaxed) != 0) return true;
+  }
+  return false;
+}
+
+// As free_place(), after a wait where one would need fresh pages and one that has them may come free. Who has
+// as many payloads at once as there are places waits once: then each of them has its pages.
+std::optional<std::size_t> slab_writer::place_for(std::uint64_t length) const noexcept {
+  constexpr timespec moment{.tv_sec = 0, .tv_nsec = 50'000};
+  auto place = free_place(length);
+  const nanoseconds patience = in_.patience * static_cast<std::int64_t>(length >> 20);
+  const time_point until = patience.count() > 0 ? deadline_after(patience) : time_point::min();
+  while (place && present_[*place] < length && may_come_free(length) && monotonic_clock::now() < until) {
+    nanosleep(&moment, nullptr);
+    place = free_place(length);
+  }
+  return place;
+}
+
 result<block_reference> slab_writer::reserve(std::uint64_t length) noexcept {
-  if (const auto place = free_place(length)) {
+  if (const auto place = place_for(length)) {
     // Relaxed: the reader is told of the place by the ring.
     in_.places->used[*place].store(1, std::memory_order_relaxed);
     return block_reference{in_.begin + *place * kept_place_size, length};

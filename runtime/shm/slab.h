@@ -10,6 +10,7 @@
 #include <span>
 #include <utility>
 
+#include "runtime/base/clock.h"
 #include "runtime/shm/place_maps.h"
 #include "runtime/shm/segment.h"
 
@@ -38,6 +39,9 @@ struct region {
   std::uint64_t keep = 0;               // of so many bytes the pages stay with a kept place
   std::shared_ptr<place_words> places;  // null: all places are used once
   std::shared_ptr<place_maps> maps;     // null: what is copied goes through read(2) and write(2)
+  // So long a MiB of a payload its sender waits for a place that has the pages, before it takes fresh ones,
+  // which cost ten times that. A receiver answers before it lets go of what it was sent.
+  nanoseconds patience = std::chrono::microseconds(64);
 
   // Which kept place that is; nullopt if it is one that is used once.
   [[nodiscard]] std::optional<std::size_t> kept_place_of(block_reference where) const noexcept;
@@ -126,6 +130,8 @@ class slab_writer {
 
  private:
   std::optional<std::size_t> free_place(std::uint64_t length) const noexcept;
+  bool may_come_free(std::uint64_t length) const noexcept;
+  std::optional<std::size_t> place_for(std::uint64_t length) const noexcept;
 
   std::uint64_t next_ = 0;
   region in_;

@@ -7,6 +7,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "runtime/shm/slab.h"
@@ -192,6 +198,34 @@ TEST(Slab, ThePlaceWithTheFewestPagesThatSufficeIsTaken) {
   }
   EXPECT_EQ(slab.send(50).offset, small.offset);
   EXPECT_EQ(slab.send(50).offset, large.offset);
+}
+
+// A region whose sender waits long for pages that are there, or not at all.
+region patient_region(nanoseconds patience) {
+  constexpr std::uint64_t begin = std::uint64_t{1} << 40;
+  return {.begin = begin,
+          .end = std::uint64_t{1} << 50,
+          .keep = 1 << 20,
+          .places = std::make_shared<place_words>(),
+          .maps = std::make_shared<place_maps>(begin, 1 << 20),
+          .patience = patience};
+}
+
+// A worker answers before it lets go of its arguments, so the next payload came before the place of the one
+// before was free, and went to fresh memory: the second of a size took as long as the first.
+TEST(Slab, ASenderWaitsForPagesThatAreThereBeforeItTakesFreshOnes) {
+  kept_slab slab{.in = patient_region(std::chrono::hours(1))};
+  const auto first = slab.send(1 << 20);
+  std::optional<block> payload(std::in_place, slab.home, first, slab.in);
+  const std::jthread receiver([&] { payload.reset(); });
+  EXPECT_EQ(slab.send(1 << 20).offset, first.offset);
+}
+
+TEST(Slab, ASenderWaitsNoLongerThanItMay) {
+  kept_slab slab{.in = patient_region(nanoseconds(1))};
+  const auto first = slab.send(1 << 20);
+  const block payload(slab.home, first, slab.in);
+  EXPECT_NE(slab.send(1 << 20).offset, first.offset);
 }
 
 TEST(Slab, HandsOutAPlaceOnceAndEndsWithAnError) {
