@@ -9,9 +9,6 @@ from statistics import median
 from bench.measure import Sample
 from bench.rows import Row
 
-# How near to a physical limit a row that misses its goal has to be for its verdict to say so.
-NEAR = 1.5
-
 
 @dataclass
 class Arm:
@@ -100,7 +97,7 @@ class Outcome:
             kept = "goal kept" if against >= self.row.goal else "goal missed"
             words.append(f"{kept}: {against:.2g}x of {self.row.goal:g}x {self.row.reference}")
             limit = self.times_the_limit()
-            if against < self.row.goal and limit is not None and limit < NEAR:
+            if against < self.row.goal and limit is not None:
                 words.append(f"at {limit:.3g} times the limit")
         return "; ".join(words)
 

@@ -51,7 +51,7 @@ def test_verdict_says_where_triga_loses_and_misses_its_goal() -> None:
     assert outcome(stdlib=[9.0], triga=[3.0], uvloop=[6.5]).verdict().startswith("goal kept")
 
 
-@pytest.mark.parametrize(("limit", "says"), [(2.5, "; at 1.2 times the limit"), (1.0, "3x of 4x uvloop")])
+@pytest.mark.parametrize(("limit", "says"), [(2.5, "; at 1.2 times the limit"), (1.0, "; at 3 times the limit")])
 def test_verdict_of_a_missed_goal_says_how_near_the_limit_is(limit: float, says: str) -> None:
     row = Row("loop", "made_up", "made up", "loop", peers=("uvloop",), goal=4, reference="uvloop")
     arms = {name: Arm([Sample(value, value, {})]) for name, value in {"triga": 3.0, "uvloop": 9.0}.items()}
