@@ -35,43 +35,26 @@ int* cleared_at_exit() noexcept {
 
 int own_thread_id() noexcept { return static_cast<int>(syscall(SYS_gettid)); }
 
-// In a child that the C library forked: which of the words that held the parent's id holds the child's own
-// now.
-int place_of_own_id(const volatile int* words, int count, int parents_id) noexcept {
-  const int own_id = own_thread_id();
-  for (int i = 0; i < count; ++i) {
-    if (parents_id != own_id && words[i] == own_id) return i;
-  }
-  return -1;
-}
-
-// Where the C library caches the id of this thread. It is a word in the thread's descriptor; which one, a
-// child of the library's own fork() tells, since the library sets that word there.
-int* find_cached_id() noexcept {
-  constexpr int words_searched = 512;
-  auto* const words = reinterpret_cast<int*>(pthread_self());
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) return nullptr;
-  const unique_fd reader(ends[0]);
-  unique_fd writer(ends[1]);
-  const int own_id = own_thread_id();
-  const pid_t pid = fork();
-  if (pid == 0) {
-    const int found = place_of_own_id(words, words_searched, own_id);
-    _exit(write(writer.get(), &found, sizeof found) == sizeof found ? 0 : 1);
-  }
-  writer.reset();
-  int place = -1;
-  if (pid < 0 || read(reader.get(), &place, sizeof place) != sizeof place) place = -1;
-  while (pid > 0 && waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  return place >= 0 && words[place] == own_id ? words + place : nullptr;
+// Whether the C library has the id of this thread in that word. A recursive mutex is its holder's, by that
+// id: one that was locked under another id is taken for somebody else's. The process has one thread.
+bool is_cached_id(volatile int* word, pthread_mutex_t& recursive) noexcept {
+  const int own_id = *word;
+  const int other_id = own_id + 1;
+  *word = other_id;
+  pthread_mutex_lock(&recursive);
+  *word = own_id;
+  const bool is_anothers = pthread_mutex_trylock(&recursive) == EBUSY;
+  if (!is_anothers) pthread_mutex_unlock(&recursive);  // it was locked twice
+  *word = other_id;
+  pthread_mutex_unlock(&recursive);
+  *word = own_id;
+  return is_anothers;
 }
 
 int* cached_thread_id() noexcept {
   int* const cleared = cleared_at_exit();
   if (cleared != nullptr && *cleared == own_thread_id()) return cleared;
-  static int* const found = find_cached_id();
+  static int* const found = find_cached_thread_id();
   return found;
 }
 
@@ -110,6 +93,17 @@ pid_t raw_clone(unsigned long flags, int* pidfd, int* thread_id) noexcept {
 }
 
 }  // namespace
+
+int* find_cached_thread_id() noexcept {
+  constexpr int words_searched = 512;
+  auto* const words = reinterpret_cast<int*>(pthread_self());
+  pthread_mutex_t recursive = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+  const int own_id = own_thread_id();
+  for (int* word = words; word != words + words_searched; ++word) {
+    if (*word == own_id && is_cached_id(word, recursive)) return word;
+  }
+  return nullptr;
+}
 
 int thread_count() noexcept {
   struct stat tasks{};

@@ -25,6 +25,10 @@ struct cloned {
 // library gave it at its start, and the list of robust locks.
 result<cloned> clone_as_sibling() noexcept;
 
+// Where the C library has the id of the calling thread, a word in the thread's descriptor. The thread has to
+// be the only one of its process. Null where that word is not found.
+int* find_cached_thread_id() noexcept;
+
 // How many threads this process has; 0 where /proc is not mounted.
 int thread_count() noexcept;
 

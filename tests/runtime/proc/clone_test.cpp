@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -84,6 +85,18 @@ TEST(CloneAsSibling, TheClonesCachedThreadIdIsItsOwn) {
   pid_t sibling = 0;
   ASSERT_EQ(read(told.read.get(), &sibling, sizeof sibling), static_cast<ssize_t>(sizeof sibling));
   EXPECT_EQ(exit_code_of(sibling), -SIGUSR1);
+}
+
+// Up to glibc 2.41 the kernel tells the word, which later ones have searched for.
+TEST(CachedThreadId, IsTheWordThatTheKernelTellsWhereItTellsOne) {
+  const pid_t child = fork_with_one_thread();
+  if (child == 0) {
+    int* told = nullptr;
+    const bool known = prctl(PR_GET_TID_ADDRESS, &told, 0, 0, 0) == 0 && told != nullptr && *told == getpid();
+    int* const found = find_cached_thread_id();
+    _exit(found != nullptr && *found == getpid() && (!known || found == told) ? 0 : 1);
+  }
+  EXPECT_EQ(exit_code_of(child), 0);
 }
 
 TEST(CloneAsSibling, IsRefusedWhileAnotherThreadRuns) {
