@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bindings/register.h"
+#include "bindings/types/server_clients.h"
 #include "bindings/types/stream_transport.h"
 
 namespace triga {
@@ -15,6 +16,8 @@ void register_transports(pybind11::module_& core) {
       },
       pybind11::arg("base"), pybind11::arg("buffered_protocol"), pybind11::arg("transport_socket"),
       "Makes the native transport type under `base`, a Python class that derives from asyncio's.");
+  core.attr("ServerClients") =
+      pybind11::reinterpret_steal<pybind11::object>(transports::make_server_clients_type(module));
 }
 
 }  // namespace triga

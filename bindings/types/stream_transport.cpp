@@ -13,6 +13,7 @@
 #include "bindings/module_state.h"
 #include "bindings/py/raised.h"
 #include "bindings/py/throw_raised.h"
+#include "bindings/types/server_clients.h"
 
 namespace triga::transports {
 namespace {
@@ -105,6 +106,7 @@ int transport::traverse(visitproc visit, void* arg) const {
 // referred to.
 void transport::clear() {
   leave_loop();
+  leave_clients();
   drop_read_context();
   const std::unique_ptr<seldom_held> dropped = std::move(seldom_);
   auto& [loop, sock, protocol, extra, server] = held();
@@ -151,6 +153,10 @@ void transport::leave_loop() noexcept {
   if (expected) core->loop().forget(*this);
   kept_ = false;
   core->transports().remove(stream_.fd(), self());
+}
+
+void transport::leave_clients() noexcept {
+  if (clients_ != nullptr) (void)clients_->discard(self());
 }
 
 // ---- turns
@@ -267,7 +273,8 @@ void transport_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   if (PyObject_CallFinalizerFromDealloc(self) < 0) return;  // somebody holds it again
   PyObject_GC_UnTrack(self);
-  native_of(self).leave_loop();  // before a callback of a weak reference asks the loop for it
+  native_of(self).leave_loop();  // before a callback of a weak reference asks the loop or the server for it
+  native_of(self).leave_clients();
   if (reinterpret_cast<transport_object*>(self)->weak_references != nullptr) PyObject_ClearWeakRefs(self);
   transport_clear(self);
   native_of(self).~transport();

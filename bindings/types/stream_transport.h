@@ -104,6 +104,8 @@ struct transport_object {
   // The transport follows.
 };
 
+class server_clients;
+
 // What few transports have, and an idle one does not.
 struct seldom_held {
   py::ref empty_waiter;
@@ -132,6 +134,8 @@ class transport final : public net::stream_sink, public loop::ready_task {
   void clear();
   // For good; the loop lets go of it.
   void leave_loop() noexcept;
+  // The server's connections do not have it any more.
+  void leave_clients() noexcept;
 
   // The transport's own methods, named as asyncio's. False or null: an exception is set.
   // `peer` is the peer's address as accept4(2) gave it, in bytes, or None.
@@ -195,6 +199,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   }
 
  private:
+  friend class server_clients;
   bool take_peer(const net::address& accepted_from);
   bool note_peer();
   bool leave_server();
@@ -235,20 +240,22 @@ class transport final : public net::stream_sink, public loop::ready_task {
   py::ref context_;                       // given at construction (3.15), else null
   py::ref read_context_, write_context_;  // the first may be a snapshot that others share
   std::unique_ptr<seldom_held> seldom_;
+  server_clients* clients_ = nullptr;  // those of the server, if it is one of them
+  std::uint32_t place_among_clients_ = 0;
   std::uint32_t pending_events_ = 0;
   unsigned lost_writes_ = 0;  // asyncio's _conn_lost: 1 at the end, and one more for each write after it
   short_address peer_;
   bool shares_read_context_ = false;
-  bool last_read_was_large_ = false;
-  bool peer_known_ = false;
-  bool described_ = false;
-  bool buffered_ = false;
-  bool paused_ = false;
-  bool protocol_connected_ = false;
-  bool posted_ = false;
   bool gathers_ = false;          // the stream's queue is sent by send_gathered()
   bool awaits_turn_end_ = false;  // end_turn() will be called
-  bool kept_ = false;
+  bool last_read_was_large_ : 1 = false;
+  bool peer_known_ : 1 = false;
+  bool described_ : 1 = false;
+  bool buffered_ : 1 = false;
+  bool paused_ : 1 = false;
+  bool protocol_connected_ : 1 = false;
+  bool posted_ : 1 = false;
+  bool kept_ : 1 = false;
 };
 
 // asyncio's handles run in the context that was current when they were made. Here the reader's is kept from

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 namespace triga::loops {
@@ -54,7 +55,7 @@ class transport_table {
 
   [[nodiscard]] entry* entry_of(int fd, const PyObject* transport) noexcept;
 
-  std::vector<entry> by_descriptor_;
+  std::deque<entry> by_descriptor_;   // grows without a copy, and without holes in the heap
   std::vector<PyObject*> displaced_;  // kept, while their descriptor's number has become another's
 };
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <variant>
 #include <vector>
@@ -115,7 +116,7 @@ class poller {
   void note_waited() noexcept;
 
   unique_fd epoll_;
-  std::vector<entry> entries_;  // by descriptor
+  std::deque<entry> entries_;  // by descriptor; grows without a copy, and without holes in the heap
   std::size_t registered_ = 0;
   std::uint32_t last_generation_ = 0;
   std::uint32_t fork_generation_ = 0;

@@ -19,12 +19,12 @@ void write_queue::push(const void* data, std::size_t size, void* owner) {
   }
   if (!contents_) contents_ = std::make_unique<contents>();
   contents_->pieces.push_back({static_cast<const std::byte*>(data), size, owner});
-  bytes_ += size;
+  contents_->bytes += size;
 }
 
 std::span<iovec> write_queue::gather(std::span<iovec> into) const noexcept {
   if (!contents_) return into.first(0);
-  const auto& [pieces, first] = *contents_;
+  const auto& [pieces, first, bytes] = *contents_;
   const std::size_t count = std::min(into.size(), pieces.size() - first);
   for (std::size_t i = 0; i < count; ++i) {
     const piece& each = pieces[first + i];
@@ -36,8 +36,8 @@ std::span<iovec> write_queue::gather(std::span<iovec> into) const noexcept {
 
 void write_queue::consume(std::size_t count) noexcept {
   if (count == 0) return;
-  bytes_ -= count;
-  auto& [pieces, first] = *contents_;
+  auto& [pieces, first, bytes] = *contents_;
+  bytes -= count;
   while (count > 0) {
     piece& front = pieces[first];
     if (count < front.size) {
@@ -54,7 +54,7 @@ void write_queue::consume(std::size_t count) noexcept {
 
 // Amortized constant: the tail is moved only when at least as many pieces before it are gone.
 void write_queue::forget_sent_pieces() noexcept {
-  auto& [pieces, first] = *contents_;
+  auto& [pieces, first, bytes] = *contents_;
   if (first == pieces.size()) {
     first = 0;
     pieces.clear();
@@ -66,7 +66,6 @@ void write_queue::forget_sent_pieces() noexcept {
 }
 
 void write_queue::clear() noexcept {
-  bytes_ = 0;
   const std::unique_ptr<contents> dropped = std::move(contents_);
   if (!dropped) return;
   for (std::size_t i = dropped->first; i < dropped->pieces.size(); ++i) release_(dropped->pieces[i].owner);

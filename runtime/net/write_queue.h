@@ -27,8 +27,8 @@ class write_queue {
   write_queue& operator=(write_queue&&) = delete;
   ~write_queue() { clear(); }
 
-  [[nodiscard]] bool empty() const noexcept { return bytes_ == 0; }
-  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] bool empty() const noexcept { return bytes() == 0; }
+  [[nodiscard]] std::size_t bytes() const noexcept { return contents_ ? contents_->bytes : 0; }
 
   // Appends a piece. An empty one is released at once: it could never be drained.
   void push(const void* data, std::size_t size, void* owner);
@@ -52,13 +52,13 @@ class write_queue {
   struct contents {
     std::vector<piece> pieces;
     std::size_t first = 0;  // pieces before this one are sent and released
+    std::size_t bytes = 0;
   };
 
   void forget_sent_pieces() noexcept;
 
   release_function release_;
   std::unique_ptr<contents> contents_;  // made by the first piece: most connections are idle, and many
-  std::size_t bytes_ = 0;
 };
 
 }  // namespace triga::net

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextvars
 import socket
 import sys
+import weakref
 from typing import Any
 
+from triga import _core
 from triga._loop.transports import StreamTransport, StreamTransports
 
 _OUR_WAY = StreamTransports._make_socket_transport  # unless a subclass has another
@@ -15,6 +17,21 @@ _TAKES_CONTEXT = sys.version_info >= (3, 15)  # a server has a context of its ow
 
 class Accepting:
     """A base of the native loop: ``_accept_connection()``, the reader that asyncio gives to a server's sockets."""
+
+    def _start_serving(
+        self: Any,
+        protocol_factory: Any,
+        sock: Any,
+        sslcontext: Any = None,
+        server: Any = None,
+        *rest: Any,
+        **named: Any,
+    ) -> None:
+        # From 3.13 on asyncio's Server has its connections in a WeakSet, and they are many.
+        if type(getattr(server, "_clients", None)) is weakref.WeakSet:
+            server._clients = _core.ServerClients(server._clients)
+        stock: Any = super()._start_serving  # type: ignore[misc]  # BaseSelectorEventLoop's
+        stock(protocol_factory, sock, sslcontext, server, *rest, **named)
 
     def _accept_connection(
         self: Any,
