@@ -164,8 +164,21 @@ int clear(PyObject* self) {
 template <kind Kind>
 void release(state& types, PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
-  empty<Kind>(types, self);
-  if (!free_memory<Kind>(types).put(self)) type->tp_free(self);
+  const layout& slots = types.slots;
+  Py_CLEAR(own(types, self).snapshot);
+  for (const Py_ssize_t offset : {slots.callback, slots.args, slots.context, slots.loop}) {
+    Py_CLEAR(slot(self, offset));
+  }
+  if constexpr (Kind == kind::timer) {
+    Py_CLEAR(slot(self, slots.when));
+    Py_CLEAR(slot(self, slots.scheduled));
+  }
+  if constexpr (Kind == kind::thread_safe) Py_CLEAR(slot(self, slots.lock));
+  make_blank(slots, self);
+  if (!free_memory<Kind>(types).put(self)) {
+    empty<Kind>(types, self);
+    type->tp_free(self);
+  }
   Py_DECREF(type);  // an instance of a heap type owns a reference to it
 }
 
@@ -260,7 +273,10 @@ void release_private(state& types, PyObject* handle) noexcept {
 
 void free_list::close() noexcept {
   closed_ = true;
-  while (count_ > 0) PyObject_GC_Del(items_[--count_]);
+  while (count_ > 0) {
+    for (PyObject* each : {Py_False, Py_None, Py_None}) Py_DECREF(each);  // make_blank()'s
+    PyObject_GC_Del(items_[--count_]);
+  }
 }
 
 int state::traverse(visitproc visit, void* arg) const {

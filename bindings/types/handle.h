@@ -27,8 +27,9 @@ struct own_fields {
   std::uint32_t ticket;  // of a timer on the loop's heap
 };
 
-// Memory of freed handles of one type, for the next ones: an event loop makes and frees one for every step of
-// every task. Used under the GIL; a part of the module's state.
+// Freed handles of one type, for the next ones: an event loop makes and frees one for every step of every
+// task. They are empty but for what every new one has (make_blank()), so that it need not be taken out and
+// put back each time. Used under the GIL; a part of the module's state.
 class free_list {
  public:
   [[nodiscard]] PyObject* take() noexcept { return count_ > 0 ? items_[--count_] : nullptr; }
@@ -73,6 +74,17 @@ void make_types(PyObject* core, PyObject* handle, PyObject* timer, PyObject* thr
 
 [[nodiscard]] inline own_fields& own(const state& types, PyObject* handle) noexcept {
   return *reinterpret_cast<own_fields*>(reinterpret_cast<char*>(handle) + types.slots.own);
+}
+
+// Puts into a handle what every new one has: not cancelled, no traceback, no repr of its own.
+inline void make_blank(const layout& slots, PyObject* handle) noexcept {
+  const auto put = [handle](Py_ssize_t offset, PyObject* value) {
+    PyObject*& into = slot(handle, offset);
+    if (into != value) Py_XSETREF(into, Py_NewRef(value));
+  };
+  put(slots.cancelled, Py_False);
+  put(slots.source_traceback, Py_None);
+  put(slots.repr, Py_None);
 }
 
 // A new handle, not yet tracked by the garbage collector (see visit()): callback, a tuple of the arguments,

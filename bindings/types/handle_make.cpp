@@ -14,10 +14,12 @@ PyObject* pack(PyObject* const* args, Py_ssize_t count) {
   return tuple;
 }
 
-PyObject* allocate(PyTypeObject* type, free_list& free) {
+PyObject* allocate(const state& types, PyTypeObject* type, free_list& free) {
   if (PyObject* memory = free.take()) return PyObject_Init(memory, type);
   PyObject* fresh = PyType_GenericAlloc(type, 0);
-  if (fresh != nullptr) PyObject_GC_UnTrack(fresh);
+  if (fresh == nullptr) return nullptr;
+  PyObject_GC_UnTrack(fresh);
+  make_blank(types.slots, fresh);
   return fresh;
 }
 
@@ -38,9 +40,6 @@ bool fill(state& types, PyObject* handle, PyObject* loop, PyObject* callback, Py
   const layout& slots = types.slots;
   slot(handle, slots.callback) = Py_NewRef(callback);
   slot(handle, slots.loop) = Py_NewRef(loop);
-  slot(handle, slots.cancelled) = Py_NewRef(Py_False);
-  slot(handle, slots.source_traceback) = Py_NewRef(Py_None);
-  slot(handle, slots.repr) = Py_NewRef(Py_None);
   slot(handle, slots.args) = pack(args, count);
   return slot(handle, slots.args) != nullptr && set_context(types, handle, context);
 }
@@ -49,7 +48,7 @@ bool fill(state& types, PyObject* handle, PyObject* loop, PyObject* callback, Py
 
 PyObject* make(state& types, PyObject* loop, PyObject* callback, PyObject* const* args, Py_ssize_t count,
                PyObject* context) {
-  PyObject* handle = allocate(types.handle.type(), types.free_handles);
+  PyObject* handle = allocate(types, types.handle.type(), types.free_handles);
   if (handle == nullptr) return nullptr;
   if (fill(types, handle, loop, callback, args, count, context)) return handle;
   Py_DECREF(handle);
@@ -58,7 +57,7 @@ PyObject* make(state& types, PyObject* loop, PyObject* callback, PyObject* const
 
 PyObject* make_timer(state& types, PyObject* loop, PyObject* when, PyObject* callback, PyObject* const* args,
                      Py_ssize_t count, PyObject* context) {
-  PyObject* handle = allocate(types.timer.type(), types.free_timers);
+  PyObject* handle = allocate(types, types.timer.type(), types.free_timers);
   if (handle == nullptr) return nullptr;
   slot(handle, types.slots.when) = Py_NewRef(when);
   slot(handle, types.slots.scheduled) = Py_NewRef(Py_True);
@@ -69,7 +68,7 @@ PyObject* make_timer(state& types, PyObject* loop, PyObject* when, PyObject* cal
 
 PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyObject* const* args,
                            Py_ssize_t count, PyObject* context) {
-  PyObject* handle = allocate(types.thread_safe.type(), types.free_thread_safe);
+  PyObject* handle = allocate(types, types.thread_safe.type(), types.free_thread_safe);
   if (handle == nullptr) return nullptr;
   if (fill(types, handle, loop, callback, args, count, context)) return handle;
   Py_DECREF(handle);

@@ -39,15 +39,24 @@ py::ref replaced_run_once(PyObject* self) {
   return method;
 }
 
+// A turn without a line of Python would never look at the signals that arrived in it, nor would the garbage
+// collector run. Most turns have some, and looking costs as much as entering a context: a busy loop does so
+// now and then, and one that will wait always, as only its wakeup descriptor, if it has it, ends a wait.
+bool look_at_signals(PyObject* self, unsigned turns) {
+  constexpr unsigned most_turns_without_a_look = 16;
+  if (turns % most_turns_without_a_look != 0 && core_of(self).loop().ready_count() > 0) return true;
+  return PyErr_CheckSignals() == 0;
+}
+
 bool run_until_stopped(PyObject* self) {
   const py::ref replaced = replaced_run_once(self);
   if (!replaced) return false;
+  unsigned turns = 0;
   do {
     const bool good = replaced.get() == Py_None
                           ? turn(self)
                           : static_cast<bool>(py::ref::steal(PyObject_CallNoArgs(replaced.get())));
-    // A turn without a line of Python would never look at the signals that arrived in it.
-    if (!good || PyErr_CheckSignals() != 0) return false;
+    if (!good || !look_at_signals(self, ++turns)) return false;
   } while (fields(self).stopping == 0);
   return true;
 }

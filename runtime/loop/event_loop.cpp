@@ -74,12 +74,15 @@ bool event_loop::run_once(bool wait) {
   trace::count(trace::counter::loop_iterations);
   last_error_ = 0;
   if (!poller_.has_undispatched() && !poll(deadline(wait))) return false;
-  poller_.dispatch();
+  if (poller_.has_undispatched()) {
+    poller_.dispatch();
+    if (!client_.good()) return false;
+  }
   take_inbox();
-  if (!client_.good()) return false;
-  queue_due_timers();
-  if (!client_.good()) return false;
+  // deadline() may have asked the client's clock, and it may have failed.
+  if (!timers_.empty() && !(client_.good() && queue_due_timers())) return false;
   const bool good = run_ready();
+  if (turn_end_.empty()) return good;
   run_turn_end();
   return good && client_.good();
 }
@@ -166,8 +169,7 @@ void event_loop::take_inbox() {
   has_inbox_.store(false, std::memory_order_relaxed);
 }
 
-void event_loop::queue_due_timers() {
-  if (timers_.empty()) return;
+bool event_loop::queue_due_timers() {
   const std::optional<time_point> replaced = client_.replaced_clock();
   const time_point now = replaced ? *replaced : monotonic_clock::now();
   std::uint64_t fired = 0;
@@ -178,6 +180,7 @@ void event_loop::queue_due_timers() {
     call_soon(timer);
   }
   if (fired > 0) trace::count(trace::counter::timers_fired, fired);
+  return client_.good();  // its clock may have failed
 }
 
 bool event_loop::run_ready() {

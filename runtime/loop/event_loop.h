@@ -160,7 +160,7 @@ class event_loop {
   [[nodiscard]] bool may_look_out(time_point until) const;
   bool look_out();
   void take_inbox();
-  void queue_due_timers();
+  bool queue_due_timers();
   bool run_ready();
   [[nodiscard]] bool turn_end_is_urgent() const;
   void own_after_fork();
