@@ -609,6 +609,32 @@ close()  # 3.14 and later warn of an interpreter that is left at exit
     assert python(program) == (0, "ran\n", "")
 
 
+def test_a_loop_that_works_has_made_no_dictionary(native: bool) -> None:
+    """One with anything in it keeps the interpreter (3.12, 3.13) from remembering where it found call_soon().
+
+    An attribute that a new version of asyncio sets, and that has no slot in the native class, fails this test.
+    """
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        assert await reader.read() == b""
+        writer.close()
+        server.close()
+        await server.wait_closed()
+        await loop.run_in_executor(None, int)
+        process = await asyncio.create_subprocess_exec("true")
+        assert await process.wait() == 0
+        loop.add_signal_handler(signal.SIGUSR1, int)
+        loop.remove_signal_handler(signal.SIGUSR1)
+        assert (vars(loop) == {}) is native
+        loop.mine = 1
+        assert loop.mine == vars(loop)["mine"] == 1
+
+    asyncio.run(main())
+
+
 def test_a_closed_loop_is_gone_with_its_last_reference(backend: str) -> None:
     """It takes no collector. What stood for the containers of asyncio's loop referred to it for ever."""
 
