@@ -7,10 +7,10 @@
 namespace triga::loops {
 namespace {
 
-// How many polls in a row may keep the GIL. A poll that does not wait takes 0.1 us, and giving the GIL up and
-// taking it back 0.05; a thread that waits for the GIL is let in by the interpreter after its switch
-// interval, or here.
-constexpr unsigned most_polls_with_gil = 16;
+// How many polls in a row may keep the GIL. Giving it up and taking it back costs a quarter of a short turn,
+// and with it go the contexts that are at hand; a thread that waits for the GIL is let in by the interpreter
+// after its switch interval, or here.
+constexpr unsigned most_polls_with_gil = 64;
 
 PyObject* object(void* callback) noexcept { return static_cast<PyObject*>(callback); }
 
