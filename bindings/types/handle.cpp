@@ -59,6 +59,7 @@ bool cancel_plain(const state& types, PyObject* handle) {
     set_slot(handle, slots.repr, text.get());
   }
   set_slot(handle, slots.callback, Py_None);
+  drop_arguments(types, handle);
   set_slot(handle, slots.args, Py_None);
   return true;
 }
@@ -115,6 +116,17 @@ int set_given_context(PyObject* self, PyObject* value, void*) {
   return 0;
 }
 
+PyObject* get_arguments(PyObject* self, void*) {
+  return Py_XNewRef(arguments_of(state_of_handle(self), self));
+}
+
+int set_arguments(PyObject* self, PyObject* value, void*) {
+  const state& types = state_of_handle(self);
+  drop_arguments(types, self);
+  Py_XSETREF(slot(self, types.slots.args), Py_XNewRef(value));
+  return 0;
+}
+
 // ---- life
 
 template <kind Kind, class Each>
@@ -140,7 +152,9 @@ template <kind Kind>
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   const state& types = state_of_handle(self);
-  Py_VISIT(own(types, self).snapshot);
+  const own_fields& mine = own(types, self);
+  Py_VISIT(mine.snapshot);
+  for (std::size_t at = 0; at < mine.count; ++at) Py_VISIT(mine.arguments[at]);
   return each_slot<Kind>(types.slots, [&](Py_ssize_t offset) {
     Py_VISIT(slot(self, offset));
     return 0;
@@ -150,6 +164,7 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
 template <kind Kind>
 int empty(const state& types, PyObject* self) {
   Py_CLEAR(own(types, self).snapshot);
+  drop_arguments(types, self);
   return each_slot<Kind>(types.slots, [&](Py_ssize_t offset) {
     Py_CLEAR(slot(self, offset));
     return 0;
@@ -161,14 +176,12 @@ int clear(PyObject* self) {
   return empty<Kind>(state_of_handle(self), self);
 }
 
+// Frees one that has no callback, arguments or context.
 template <kind Kind>
-void release(state& types, PyObject* self) {
+void release_rest(state& types, PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   const layout& slots = types.slots;
-  Py_CLEAR(own(types, self).snapshot);
-  for (const Py_ssize_t offset : {slots.callback, slots.args, slots.context, slots.loop}) {
-    Py_CLEAR(slot(self, offset));
-  }
+  Py_CLEAR(slot(self, slots.loop));
   if constexpr (Kind == kind::timer) {
     Py_CLEAR(slot(self, slots.when));
     Py_CLEAR(slot(self, slots.scheduled));
@@ -180,6 +193,15 @@ void release(state& types, PyObject* self) {
     type->tp_free(self);
   }
   Py_DECREF(type);  // an instance of a heap type owns a reference to it
+}
+
+template <kind Kind>
+void release(state& types, PyObject* self) {
+  const layout& slots = types.slots;
+  Py_CLEAR(own(types, self).snapshot);
+  drop_arguments(types, self);
+  for (const Py_ssize_t offset : {slots.callback, slots.args, slots.context}) Py_CLEAR(slot(self, offset));
+  release_rest<Kind>(types, self);
 }
 
 template <kind Kind>
@@ -213,9 +235,10 @@ PyMethodDef thread_safe_methods[] = {
 template <kind Kind>
 PyType_Slot* slots_of(PyMethodDef* methods) {
   static PyGetSetDef getset[] = {{"_context", get_context, set_given_context, nullptr, nullptr},
+                                 {"_args", get_arguments, set_arguments, nullptr, nullptr},
                                  {"_lock", thread_safe_lock, nullptr, nullptr, nullptr},
                                  {}};
-  if constexpr (Kind != kind::thread_safe) getset[1] = {};
+  if constexpr (Kind != kind::thread_safe) getset[2] = {};
   static PyType_Slot slots[] = {
       {Py_tp_methods, nullptr},
       {Py_tp_getset, getset},
@@ -265,10 +288,28 @@ PyObject* by_asyncio(PyObject* handle, const char* method) {
   return PyObject_CallMethod(state_of_handle(handle).thread_safe_base.get(), method, "O", handle);
 }
 
+PyObject* arguments_of(const state& types, PyObject* handle) {
+  PyObject*& into = slot(handle, types.slots.args);
+  if (into != nullptr) return into;
+  own_fields& mine = own(types, handle);
+  PyObject* const tuple = PyTuple_New(static_cast<Py_ssize_t>(mine.count));  // the empty one is a singleton
+  if (tuple == nullptr) return nullptr;
+  for (std::size_t at = 0; at < mine.count; ++at) {
+    PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(at), mine.arguments[at]);
+  }
+  mine.count = 0;
+  return into = tuple;
+}
+
+void drop_arguments(const state& types, PyObject* handle) noexcept {
+  own_fields& mine = own(types, handle);
+  while (mine.count > 0) Py_DECREF(mine.arguments[--mine.count]);
+}
+
 void release_private(state& types, PyObject* handle) noexcept {
   PyObject_GC_UnTrack(handle);  // somebody may have held it once
-  if (Py_IS_TYPE(handle, types.thread_safe.type())) return release<kind::thread_safe>(types, handle);
-  release<kind::plain>(types, handle);
+  if (Py_IS_TYPE(handle, types.thread_safe.type())) return release_rest<kind::thread_safe>(types, handle);
+  release_rest<kind::plain>(types, handle);
 }
 
 void free_list::close() noexcept {

@@ -23,8 +23,12 @@ namespace triga::handles {
 
 // What the native types add.
 struct own_fields {
+  static constexpr std::size_t most_arguments = 3;
+
   PyObject* snapshot;    // of context_cache, while the slot for the context is empty
   std::uint32_t ticket;  // of a timer on the loop's heap
+  std::uint32_t count;   // of the arguments that are here, while the slot for the tuple of them is empty
+  std::array<PyObject*, most_arguments> arguments;
 };
 
 // Freed handles of one type, for the next ones: an event loop makes and frees one for every step of every
@@ -99,10 +103,10 @@ PyObject* make_timer(state& types, PyObject* loop, PyObject* when, PyObject* cal
   return slot(handle, types.slots.cancelled) == Py_True;
 }
 
-// Has it its callback and a tuple of arguments? A program that holds a handle can put anything there.
+// Has it its callback and its arguments? A program that holds a handle can put anything there.
 [[nodiscard]] inline bool is_callable_as_made(const state& types, PyObject* handle) noexcept {
   PyObject* const args = slot(handle, types.slots.args);
-  return slot(handle, types.slots.callback) != nullptr && args != nullptr && PyTuple_CheckExact(args);
+  return slot(handle, types.slots.callback) != nullptr && (args == nullptr || PyTuple_CheckExact(args));
 }
 
 // Is `handle` of one of the native types, and so readable by its slots?
@@ -123,9 +127,11 @@ inline void track(PyObject* handle) {
 PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyObject* const* args,
                            Py_ssize_t count, PyObject* context);
 
-// Does nobody but the queue have the handle, and does it say no more than a bare callback can?
-[[nodiscard]] bool can_unwrap(const state& types, PyObject* handle) noexcept;
-// Frees such a handle, which is no timer's: sooner than by its reference count.
+// Does nobody but the queue have the handle, which is no timer's, and does it say no more than what to call?
+[[nodiscard]] bool is_queues_alone(const state& types, PyObject* handle) noexcept;
+// The same, and there was memory for what a bare callback needs.
+[[nodiscard]] bool can_unwrap(state& types, PyObject* handle) noexcept;
+// Frees such a handle, out of which callback, arguments and context were taken.
 void release_private(state& types, PyObject* handle) noexcept;
 // Takes the callback out of such a handle, and frees it.
 [[nodiscard]] bare_callback unwrap(state& types, PyObject* handle) noexcept;
@@ -134,6 +140,11 @@ void release_private(state& types, PyObject* handle) noexcept;
 // it refers to if it is the queue's alone.
 int visit(const state& types, PyObject* handle, visitproc visit_one, void* argument);
 
+// The arguments of a handle, usually a tuple, which is made now if it has none yet. Null with an exception
+// set.
+PyObject* arguments_of(const state& types, PyObject* handle);
+// Lets go of those that are no tuple yet.
+void drop_arguments(const state& types, PyObject* handle) noexcept;
 // The context of a handle, made now if it has a snapshot only. Null with an exception set.
 PyObject* context_of(state& types, PyObject* handle);
 // asyncio's own method of that name, of a thread-safe handle: it takes the handle's lock.
@@ -146,8 +157,10 @@ bool set_source_traceback(state& types, PyObject* handle);
 // the loop's exception handler. False with an exception set for SystemExit, KeyboardInterrupt and what the
 // handler itself raises.
 bool run(state& types, PyObject* handle);
-// The same for a callback without a handle, whose references it takes over. A handle is made if there is
-// something to report.
+// The same for a handle that is the queue's alone: it is freed first, and its memory serves the handle that
+// the callback makes. Another is made if there is something to report.
+bool run_queues_alone(state& types, PyObject* loop, PyObject* handle);
+// The same for a callback without a handle, whose references it takes over.
 bool run_bare(state& types, PyObject* loop, const bare_callback& callback);
 
 }  // namespace triga::handles

@@ -8,7 +8,7 @@ namespace triga::handles {
 namespace {
 
 PyObject* pack(PyObject* const* args, Py_ssize_t count) {
-  PyObject* tuple = PyTuple_New(count);  // the empty one is a singleton
+  PyObject* tuple = PyTuple_New(count);
   if (tuple == nullptr) return nullptr;
   for (Py_ssize_t at = 0; at < count; ++at) PyTuple_SET_ITEM(tuple, at, Py_NewRef(args[at]));
   return tuple;
@@ -35,13 +35,24 @@ bool set_context(state& types, PyObject* handle, PyObject* context) {
   return into != nullptr || own(types, handle).snapshot != nullptr;
 }
 
+// A tuple of them is made when somebody asks, unless they are many.
+bool keep_arguments(const state& types, PyObject* handle, PyObject* const* args, Py_ssize_t count) {
+  own_fields& mine = own(types, handle);
+  if (static_cast<std::size_t>(count) > own_fields::most_arguments) {
+    slot(handle, types.slots.args) = pack(args, count);
+    return slot(handle, types.slots.args) != nullptr;
+  }
+  mine.count = static_cast<std::uint32_t>(count);
+  for (std::size_t at = 0; at < mine.count; ++at) mine.arguments[at] = Py_NewRef(args[at]);
+  return true;
+}
+
 bool fill(state& types, PyObject* handle, PyObject* loop, PyObject* callback, PyObject* const* args,
           Py_ssize_t count, PyObject* context) {
   const layout& slots = types.slots;
   slot(handle, slots.callback) = Py_NewRef(callback);
   slot(handle, slots.loop) = Py_NewRef(loop);
-  slot(handle, slots.args) = pack(args, count);
-  return slot(handle, slots.args) != nullptr && set_context(types, handle, context);
+  return keep_arguments(types, handle, args, count) && set_context(types, handle, context);
 }
 
 }  // namespace
@@ -75,12 +86,19 @@ PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyO
   return nullptr;
 }
 
-bool can_unwrap(const state& types, PyObject* handle) noexcept {
+bool is_queues_alone(const state& types, PyObject* handle) noexcept {
   const layout& slots = types.slots;
   if (!Py_IS_TYPE(handle, types.handle.type()) && !Py_IS_TYPE(handle, types.thread_safe.type())) return false;
   if (Py_REFCNT(handle) > 1 || weakly_referenced(handle) || is_cancelled(types, handle)) return false;
   return is_callable_as_made(types, handle) &&
          (own(types, handle).snapshot != nullptr || slot(handle, slots.context) != nullptr);
+}
+
+bool can_unwrap(state& types, PyObject* handle) noexcept {
+  if (!is_queues_alone(types, handle)) return false;
+  if (own(types, handle).count <= 1 || arguments_of(types, handle) != nullptr) return true;
+  PyErr_Clear();
+  return false;
 }
 
 bare_callback unwrap(state& types, PyObject* handle) noexcept {
@@ -94,13 +112,11 @@ bare_callback unwrap(state& types, PyObject* handle) noexcept {
   } else {
     bare.context = std::exchange(slot(handle, slots.context), nullptr);
   }
-  PyObject* const args = slot(handle, slots.args);
-  const Py_ssize_t count = PyTuple_GET_SIZE(args);
-  if (count > 1) {
+  if (slot(handle, slots.args) != nullptr) {
     bare.form |= bare_callback::with_tuple;
     bare.argument = std::exchange(slot(handle, slots.args), nullptr);
-  } else if (count == 1) {
-    bare.argument = Py_NewRef(PyTuple_GET_ITEM(args, 0));
+  } else if (std::exchange(own(types, handle).count, 0) == 1) {
+    bare.argument = own(types, handle).arguments[0];
   }
   release_private(types, handle);
   return bare;

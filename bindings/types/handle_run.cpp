@@ -31,6 +31,14 @@ argument_list items_of(PyObject* tuple) noexcept {
           .count = static_cast<std::size_t>(PyTuple_GET_SIZE(tuple))};
 }
 
+// Of a handle that is callable as made, and that nobody else can come to see.
+argument_list arguments_kept(const state& types, PyObject* handle) noexcept {
+  PyObject* const tuple = slot(handle, types.slots.args);
+  const own_fields& mine = own(types, handle);
+  return tuple != nullptr ? items_of(tuple)
+                          : argument_list{.items = mine.arguments.data(), .count = mine.count};
+}
+
 // In a context that stays ours. Null with the callback's exception set.
 PyObject* call_in(PyObject* context, PyObject* callback, const argument_list& args) {
   if (PyContext_Enter(context) != 0) return nullptr;
@@ -58,7 +66,7 @@ bool run_in_spare_context(state& types, PyObject* handle) {
   const layout& slots = types.slots;
   const py::ref snapshot = py::ref::steal(std::exchange(own(types, handle).snapshot, nullptr));
   py::ref entered;
-  if (call_in_spare(types, snapshot.get(), slot(handle, slots.callback), items_of(slot(handle, slots.args)),
+  if (call_in_spare(types, snapshot.get(), slot(handle, slots.callback), arguments_kept(types, handle),
                     entered)) {
     return true;
   }
@@ -80,6 +88,17 @@ bool report_bare(state& types, PyObject* loop, const bare_callback& failed, cons
   return report(types, handle.get());
 }
 
+// Calls what has no handle. The references are the caller's.
+bool call_bare(state& types, PyObject* loop, const bare_callback& bare, const argument_list& args) {
+  if (!bare.has(bare_callback::with_snapshot)) {
+    return py::ref::steal(call_in(bare.context, bare.callback, args)) ||
+           report_bare(types, loop, bare, args, bare.context);
+  }
+  py::ref entered;
+  if (call_in_spare(types, bare.context, bare.callback, args, entered)) return true;
+  return entered && report_bare(types, loop, bare, args, entered.get());
+}
+
 }  // namespace
 
 bool run(state& types, PyObject* handle) {
@@ -95,7 +114,9 @@ bool run(state& types, PyObject* handle) {
   const py::ref context = py::ref::borrow(context_of(types, handle));
   if (!context) return false;
   const py::ref callback = py::ref::borrow(slot(handle, slots.callback));
-  const py::ref args = py::ref::steal(PySequence_Tuple(slot(handle, slots.args)));  // itself, if it is one
+  PyObject* const given = arguments_of(types, handle);
+  const py::ref args =
+      given != nullptr ? py::ref::steal(PySequence_Tuple(given)) : py::ref();  // itself, mostly
   if (args && py::ref::steal(call_in(context.get(), callback.get(), items_of(args.get())))) return true;
   return !ends_the_loop() && report(types, handle);
 }
@@ -108,13 +129,27 @@ bool run_bare(state& types, PyObject* loop, const bare_callback& bare) {
       bare.has(bare_callback::with_tuple)
           ? items_of(bare.argument)
           : argument_list{.items = &bare.argument, .count = bare.argument != nullptr ? 1U : 0U};
-  if (!bare.has(bare_callback::with_snapshot)) {
-    return py::ref::steal(call_in(bare.context, bare.callback, args)) ||
-           report_bare(types, loop, bare, args, bare.context);
-  }
-  py::ref entered;
-  if (call_in_spare(types, bare.context, bare.callback, args, entered)) return true;
-  return entered && report_bare(types, loop, bare, args, entered.get());
+  return call_bare(types, loop, bare, args);
+}
+
+bool run_queues_alone(state& types, PyObject* loop, PyObject* handle) {
+  own_fields& mine = own(types, handle);
+  const bool has_snapshot = mine.snapshot != nullptr;
+  const bool is_plain = Py_IS_TYPE(handle, types.handle.type());
+  const py::ref callback = py::ref::steal(std::exchange(slot(handle, types.slots.callback), nullptr));
+  const py::ref tuple = py::ref::steal(std::exchange(slot(handle, types.slots.args), nullptr));
+  const py::ref context = py::ref::steal(
+      std::exchange(has_snapshot ? mine.snapshot : slot(handle, types.slots.context), nullptr));
+  const auto kept = mine.arguments;
+  const std::size_t count = std::exchange(mine.count, 0);
+  release_private(types, handle);
+  const bare_callback bare(
+      callback.get(), nullptr, context.get(),
+      (has_snapshot ? bare_callback::with_snapshot : 0) | (is_plain ? 0 : bare_callback::thread_safe));
+  const bool good = call_bare(
+      types, loop, bare, tuple ? items_of(tuple.get()) : argument_list{.items = kept.data(), .count = count});
+  for (std::size_t at = 0; at < count; ++at) Py_DECREF(kept[at]);
+  return good;
 }
 
 }  // namespace triga::handles

@@ -120,9 +120,8 @@ bool core::run_callback(const loop::foreign_callback& callback) {
 
 bool core::run_handle(PyObject* queued) {
   if (queued == handed_out_) handed_out_ = nullptr;
-  // Its memory then is free for the handle that the callback makes.
-  if (fields(self_).debug == 0 && handles::can_unwrap(types_.handles, queued)) {
-    return handles::run_bare(types_.handles, self_, handles::unwrap(types_.handles, queued));
+  if (fields(self_).debug == 0 && handles::is_queues_alone(types_.handles, queued)) {
+    return handles::run_queues_alone(types_.handles, self_, queued);
   }
   const py::ref handle = py::ref::steal(queued);
   if (!handles::is_native(types_.handles, queued)) return run_foreign(queued);

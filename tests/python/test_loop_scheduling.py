@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import gc
 import random
 import sys
@@ -209,6 +210,47 @@ def test_a_handle_with_arguments_that_a_program_changed_runs_with_them(loop: Any
     loop.call_soon(seen.append, 5)
     run_turns(loop)
     assert seen == [2, 4, 5]
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_arguments_are_as_given_and_go_with_the_callback(loop: Any, count: int) -> None:
+    """Up to three lie in the native handle itself, till somebody asks for the tuple of them."""
+
+    class Argument:
+        pass
+
+    seen: list[tuple[int, ...]] = []
+    expected: list[tuple[int, ...]] = []
+    gone: list[weakref.ref[Argument]] = []
+
+    def callback(*args: Argument) -> None:
+        seen.append(tuple(map(id, args)))
+
+    held: list[Any] = []
+    for call in (*schedulers(loop), functools.partial(loop.call_later, 0)):
+        for use in ("none", "hold", "look", "cancel"):
+            given = tuple(Argument() for _ in range(count))
+            gone.extend(map(weakref.ref, given))
+            handle = call(callback, *given)
+            if use != "none":
+                held.append(handle)
+            if use == "look":
+                assert handle._args == given
+                assert handle._args is handle._args
+            if use == "cancel":
+                handle.cancel()
+                assert handle._args is None
+            else:
+                expected.append(tuple(map(id, given)))
+            del handle
+    while len(seen) < len(expected):
+        run_turns(loop)
+    assert sorted(seen) == sorted(expected)
+    held.clear()
+    del given
+    run_turns(loop)
+    gc.collect()
+    assert [each for each in gone if each() is not None] == []
 
 
 def test_a_dropped_loop_with_pending_callbacks_is_collected(backend: str) -> None:
