@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <cstdint>
 #include <utility>
 
 #include "bindings/module_state.h"
@@ -9,7 +10,29 @@ namespace triga {
 namespace tls {
 namespace {
 
-constexpr Py_ssize_t receive_size = 256 * 1024;  // asyncio's SSLProtocol.max_size
+constexpr Py_ssize_t page = 4096;
+
+// The start of a page, for the reason that transports::page_aligned_memory has, in a bytearray: a view of it
+// that somebody keeps keeps the memory.
+bool make_receive_memory(state& types) {
+  const py::ref whole = py::ref::steal(PyByteArray_FromStringAndSize(nullptr, receive_size + page));
+  const py::ref all = py::ref::steal(whole ? PyMemoryView_FromObject(whole.get()) : nullptr);
+  if (!all) return false;
+  char* const memory = PyByteArray_AS_STRING(whole.get());
+  const auto address = reinterpret_cast<std::uintptr_t>(memory);
+  const auto before = static_cast<Py_ssize_t>(-address % page);
+  types.received = memory + before;
+  types.received_view = py::ref::steal(PySequence_GetSlice(all.get(), before, before + receive_size));
+  return static_cast<bool>(types.received_view);
+}
+
+// A descriptor of a class, if it is of that kind; null without an exception if not.
+py::ref descriptor_of(PyObject* owner, const char* name, const PyTypeObject* kind) {
+  py::ref found = py::ref::steal(PyObject_GetAttrString(owner, name));
+  if (!found) PyErr_Clear();
+  if (!found || Py_TYPE(found.get()) != kind) return {};
+  return found;
+}
 
 void bind_tls(PyObject* module, const pybind11::kwargs& given) {
   state& types = triga::state_of(module).tls;
@@ -25,9 +48,10 @@ void bind_tls(PyObject* module, const pybind11::kwargs& given) {
       {&types.shutting_down, "shutting_down"},
   };
   for (const auto& [member, name] : all) *member = py::ref::borrow(given[name].ptr());
-  types.received = py::ref::steal(PyByteArray_FromStringAndSize(nullptr, receive_size));
-  if (types.received) types.received_view = py::ref::steal(PyMemoryView_FromObject(types.received.get()));
-  if (!types.received_view || !types.names.intern()) throw pybind11::error_already_set();
+  types.bio_pending = descriptor_of(types.memory_bio.get(), "pending", &PyGetSetDescr_Type);
+  types.bio_read = descriptor_of(types.memory_bio.get(), "read", &PyMethodDescr_Type);
+  types.bio_write = descriptor_of(types.memory_bio.get(), "write", &PyMethodDescr_Type);
+  if (!make_receive_memory(types) || !types.names.intern()) throw pybind11::error_already_set();
 }
 
 }  // namespace
@@ -65,9 +89,9 @@ bool method_names::intern() {
 }
 
 int state::traverse(visitproc visit, void* arg) const {
-  for (const py::ref* each :
-       {&protocol_base, &transport_base, &protocol, &stock_protocol, &ssl_object, &memory_bio, &again_errors,
-        &in_handshake, &wrapped, &flushing, &shutting_down, &received_view}) {
+  for (const py::ref* each : {&protocol_base, &transport_base, &protocol, &stock_protocol, &ssl_object,
+                              &memory_bio, &bio_pending, &bio_read, &bio_write, &again_errors, &in_handshake,
+                              &wrapped, &flushing, &shutting_down, &received_view}) {
     Py_VISIT(each->get());
   }
   return 0;
@@ -75,7 +99,8 @@ int state::traverse(visitproc visit, void* arg) const {
 
 void state::clear() {
   for (py::ref* each : {&protocol_base, &transport_base, &protocol, &stock_protocol, &ssl_object, &memory_bio,
-                        &again_errors, &in_handshake, &wrapped, &flushing, &shutting_down, &received_view}) {
+                        &bio_pending, &bio_read, &bio_write, &again_errors, &in_handshake, &wrapped,
+                        &flushing, &shutting_down, &received_view}) {
     each->reset();
   }
 }

@@ -7,9 +7,9 @@
 namespace triga::loops {
 namespace {
 
-// How many polls in a row may keep the GIL. Giving it up and taking it back costs a quarter of a short turn,
-// and with it go the contexts that are at hand; a thread that waits for the GIL is let in by the interpreter
-// after its switch interval, or here.
+// How many polls in a row may keep the GIL. To give it up and take it back is no small part of a short
+// turn, and the contexts that are at hand go with it; a thread that waits for the GIL is let in by the
+// interpreter after its switch interval, or here.
 constexpr unsigned most_polls_with_gil = 64;
 
 PyObject* object(void* callback) noexcept { return static_cast<PyObject*>(callback); }

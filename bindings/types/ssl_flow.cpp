@@ -166,11 +166,21 @@ bool encrypt(const state& types, PyObject* inner, PyObject* data) {
 
 // What OpenSSL has for the peer goes to the transport.
 bool send_outgoing(const state& types, const protocol_object& self) {
-  const Py_ssize_t size = pending_bytes(types, self.outgoing);
+  const py::ref data = call_bio(types, self.outgoing, types.bio_read, types.names.read);
+  if (!data) return false;
+  const Py_ssize_t size = PyObject_Size(data.get());
   if (size <= 0) return size == 0;
-  const py::ref data = call_method(self.outgoing, types.names.read);
   const py::ref transport = py::ref::borrow(self.transport);
-  return data && call_method(transport.get(), types.names.write, data.get());
+  return static_cast<bool>(call_method(transport.get(), types.names.write, data.get()));
+}
+
+// Whether the program may go on writing as before, or write at last, with so much still in the MemoryBIO.
+bool control_app_writing(PyObject* self, const state& types, Py_ssize_t pending) {
+  const protocol_object& fields = protocol_of(self);
+  const Py_ssize_t size = pending + fields.write_buffer_size;
+  const bool settled =
+      fields.app_writing_paused != 0 ? size > fields.outgoing_low : size < fields.outgoing_high;
+  return settled || call_method(self, types.names.control_app_writing);
 }
 
 bool encrypt_in_pieces(const state& types, const protocol_object& self, PyObject* inner, PyObject* data) {
@@ -191,12 +201,15 @@ bool has_plain_objects(const state& types, const protocol_object& self) noexcept
   const auto is = [](PyObject* object, const py::ref& type) {
     return object != nullptr && reinterpret_cast<PyObject*>(Py_TYPE(object)) == type.get();
   };
-  return is(self.sslobj, types.ssl_object) && is(self.incoming, types.memory_bio) &&
-         is(self.outgoing, types.memory_bio);
+  return is(self.sslobj, types.ssl_object) && is_plain_bio(types, self.incoming) &&
+         is_plain_bio(types, self.outgoing);
 }
 
 Py_ssize_t pending_bytes(const state& types, PyObject* memory_bio) {
-  const py::ref pending = py::ref::steal(PyObject_GetAttr(memory_bio, types.names.pending.get()));
+  PyObject* const getter = is_plain_bio(types, memory_bio) ? types.bio_pending.get() : nullptr;
+  const py::ref pending =
+      py::ref::steal(getter != nullptr ? Py_TYPE(getter)->tp_descr_get(getter, memory_bio, nullptr)
+                                       : PyObject_GetAttr(memory_bio, types.names.pending.get()));
   return pending ? PyLong_AsSsize_t(pending.get()) : -1;
 }
 
@@ -227,18 +240,11 @@ bool read_copied(state& types, PyObject* self) {
 
 bool process_outgoing(state& types, PyObject* self) {
   const protocol_object& fields = protocol_of(self);
-  if (fields.ssl_writing_paused == 0 && !send_outgoing(types, fields)) return false;
-  return control_app_writing(types, self);
-}
-
-bool control_app_writing(state& types, PyObject* self) {
-  const protocol_object& fields = protocol_of(self);
   const Py_ssize_t pending = pending_bytes(types, fields.outgoing);
   if (pending < 0) return false;
-  const Py_ssize_t size = pending + fields.write_buffer_size;
-  const bool settled =
-      fields.app_writing_paused != 0 ? size > fields.outgoing_low : size < fields.outgoing_high;
-  return settled || call_method(self, types.names.control_app_writing);
+  if (pending == 0 || fields.ssl_writing_paused != 0) return control_app_writing(self, types, pending);
+  // Whoever encrypts while the transport writes comes by here as well, and sends it.
+  return send_outgoing(types, fields) && control_app_writing(self, types, 0);
 }
 
 int write_now(state& types, PyObject* self, PyObject* data) {

@@ -61,9 +61,9 @@ PyObject* get_buffer(PyObject* self, PyObject* hint) {
 
 // Gives the received bytes to OpenSSL.
 bool feed(const state& types, PyObject* self, Py_ssize_t count) {
-  char* const memory = PyByteArray_AS_STRING(types.received.get());
-  const py::ref bytes = py::ref::steal(PyMemoryView_FromMemory(memory, count, PyBUF_READ));
-  return bytes && call_method(protocol_of(self).incoming, types.names.write, bytes.get());
+  const py::ref bytes = py::ref::steal(PyMemoryView_FromMemory(types.received, count, PyBUF_READ));
+  return bytes &&
+         call_bio(types, protocol_of(self).incoming, types.bio_write, types.names.write, bytes.get());
 }
 
 PyObject* buffer_updated(PyObject* self, PyObject* number) {
@@ -71,6 +71,11 @@ PyObject* buffer_updated(PyObject* self, PyObject* number) {
   if (!shares_memory(self)) return by_asyncio(types, types.names.buffer_updated, self, number);
   const Py_ssize_t count = PyLong_AsSsize_t(number);
   if (PyErr_Occurred() != nullptr) return nullptr;
+  if (count < 0 || count > receive_size) {
+    PyErr_Format(PyExc_ValueError, "buffer_updated: %zd bytes cannot have come into a buffer of %zd", count,
+                 receive_size);
+    return nullptr;
+  }
   if (!feed(types, self, count)) return nullptr;
   const protocol_object& fields = protocol_of(self);
   const py::ref* next = is_in(fields, types.wrapped)         ? &types.names.do_read

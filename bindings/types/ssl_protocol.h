@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "bindings/py/ref.h"
+#include "bindings/types/stream_transport.h"
 #include "bindings/types/tls_state.h"
 
 // The native half of asyncio.sslproto.SSLProtocol: what runs for every message. The class (triga._loop.tls)
@@ -40,6 +41,19 @@ struct protocol_object {
   return self.state == wanted.get();
 }
 
+[[nodiscard]] inline bool is_plain_bio(const state& types, PyObject* bio) noexcept {
+  return bio != nullptr && reinterpret_cast<PyObject*>(Py_TYPE(bio)) == types.memory_bio.get();
+}
+
+// A method of a MemoryBIO, without looking it up where the class is ssl's own.
+template <class... Arguments>
+py::ref call_bio(const state& types, PyObject* bio, const py::ref& method, const py::ref& name,
+                 Arguments*... arguments) {
+  if (!method || !is_plain_bio(types, bio)) return transports::call_method(bio, name, arguments...);
+  PyObject* vector[] = {bio, arguments...};
+  return py::ref::steal(PyObject_Vectorcall(method.get(), vector, sizeof...(arguments) + 1, nullptr));
+}
+
 // asyncio's own method, called on `self`.
 template <class... Arguments>
 PyObject* by_asyncio(const state& types, const py::ref& name, PyObject* self, Arguments*... arguments) {
@@ -54,7 +68,6 @@ bool fatal(const state& types, PyObject* self);
 bool do_read(state& types, PyObject* self);
 bool read_copied(state& types, PyObject* self);
 bool process_outgoing(state& types, PyObject* self);
-bool control_app_writing(state& types, PyObject* self);
 // Encrypts and sends one object if nothing stands before it: 1. 0: asyncio's own way has to be gone. -1: an
 // exception.
 int write_now(state& types, PyObject* self, PyObject* data);

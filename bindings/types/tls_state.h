@@ -18,16 +18,21 @@ struct method_names {
   bool intern();
 };
 
+inline constexpr Py_ssize_t receive_size = 256 * 1024;  // asyncio's SSLProtocol.max_size
+
 struct state {
   py::ref protocol_base, transport_base;  // the native halves
   py::ref protocol;                       // the whole class, made by triga._loop.tls
   py::ref stock_protocol;                 // asyncio.sslproto.SSLProtocol, whose methods do what is rare
   py::ref ssl_object, memory_bio;         // ssl.SSLObject and ssl.MemoryBIO
-  py::ref again_errors;                   // a tuple: more of the peer's bytes are needed
+  // ssl.MemoryBIO's own, for objects of exactly that class; null where another class stands under its name.
+  py::ref bio_pending, bio_read, bio_write;
+  py::ref again_errors;                                    // a tuple: more of the peer's bytes are needed
   py::ref in_handshake, wrapped, flushing, shutting_down;  // members of sslproto.SSLProtocolState
-  // Where native transports receive for every TLS connection of this interpreter: a bytearray and a view of
-  // it. The GIL is held from the recv(2) until the bytes are in the connection's own MemoryBIO.
-  py::ref received, received_view;
+  // Where native transports receive for every TLS connection of this interpreter, which owns it. The GIL is
+  // held from the recv(2) until the bytes are in the connection's own MemoryBIO.
+  py::ref received_view;
+  char* received = nullptr;
   method_names names;
 
   int traverse(visitproc visit, void* arg) const;

@@ -55,8 +55,8 @@ class EventLoop(
     """
 
     # Every attribute that asyncio's loops and this one set, of any version. What is in a slot leaves the instance's
-    # dictionary unmade, and only then does the interpreter, from 3.12 on, remember where it found a method: looking
-    # call_soon() up anew at each call was a sixth of what a callback takes. Programs may set others, as ever.
+    # dictionary unmade, and only then does the interpreter, from 3.12 on, remember where it found a method,
+    # instead of looking call_soon() up anew at each call. Programs may set others, as ever.
     __slots__ = (
         "_asyncgens",
         "_asyncgens_shutdown_called",
