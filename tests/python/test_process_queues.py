@@ -177,6 +177,8 @@ def test_join_waits_for_task_done(backend: str) -> None:
     with pytest.raises(ValueError, match="too many times"):
         for _ in range(2):
             items.task_done()
+    items.close()
+    items.join_thread()  # the next test forks, of which 3.12 and later warn beside a thread
 
 
 def _work(items: Any) -> None:

@@ -109,8 +109,11 @@ def test_a_server_does_not_keep_a_connection() -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             gc.collect()
+            told = [str(each.message) for each in caught]
+            caught.clear()  # from 3.15 on a recorded warning holds what it is about
+            gc.collect()
         assert gone() is None
-        assert any("unclosed transport" in str(each.message) for each in caught)
+        assert any("unclosed transport" in each for each in told)
         assert list(server._clients) == serving.transports
         server.close()
         server.close_clients()
