@@ -40,7 +40,7 @@ struct region {
   std::shared_ptr<place_words> places;  // null: all places are used once
   std::shared_ptr<place_maps> maps;     // null: what is copied goes through read(2) and write(2)
   // So long a MiB of a payload its sender waits for a place that has the pages, before it takes fresh ones,
-  // which cost ten times that. A receiver answers before it lets go of what it was sent.
+  // which cost more. A receiver answers before it lets go of what it was sent.
   nanoseconds patience = std::chrono::microseconds(64);
 
   // Which kept place that is; nullopt if it is one that is used once.

@@ -50,6 +50,14 @@ class Serving:
         await waits(loop)  # they read by now
         return self.server
 
+    async def end(self) -> None:
+        """Ends the server, its connections and their far ends."""
+        self.server.close()
+        self.server.close_clients()
+        await asyncio.wait_for(self.server.wait_closed(), 30)
+        for far in self.far:
+            far.close()
+
 
 async def until(true: Callable[[], bool]) -> None:
     """Lets the loop turn for as long as TRUE() is false."""
@@ -115,11 +123,7 @@ def test_a_server_does_not_keep_a_connection() -> None:
         assert gone() is None
         assert any("unclosed transport" in each for each in told)
         assert list(server._clients) == serving.transports
-        server.close()
-        server.close_clients()
-        await asyncio.wait_for(server.wait_closed(), 30)
-        for far in serving.far:
-            far.close()
+        await serving.end()
 
     run(main)
 
@@ -143,10 +147,7 @@ def test_other_kinds_of_transports_are_a_servers_connections_too() -> None:
         serving.far[0].close()
         await until(lambda: len(serving.lost) == 1)
         assert set(server._clients) == set(serving.transports) - set(serving.lost)
-        server.close()
-        server.close_clients()
-        await asyncio.wait_for(server.wait_closed(), 30)
-        serving.far[1].close()
+        await serving.end()
 
     run(main)
 
@@ -164,11 +165,8 @@ def test_a_connection_may_be_counted_by_two_servers() -> None:
         two._detach(transport)
         two._detach(transport)
         assert (len(two._clients), len(one._clients)) == (0, 1)
-        for server in (one, two):
-            server.close()
-            server.close_clients()
-            await asyncio.wait_for(server.wait_closed(), 30)
-        first.far[0].close()
+        for each in (first, second):
+            await each.end()
 
     run(main)
 
@@ -182,10 +180,6 @@ def test_a_servers_connections_outlive_its_own_view_of_them() -> None:
         server._clients = weakref.WeakSet(server._clients)
         gc.collect()
         assert set(server._clients) == set(serving.transports)
-        server.close()
-        server.close_clients()
-        await asyncio.wait_for(server.wait_closed(), 30)
-        for far in serving.far:
-            far.close()
+        await serving.end()
 
     run(main)

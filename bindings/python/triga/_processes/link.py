@@ -33,13 +33,16 @@ def _detached(sent: Any) -> int:
     if not isinstance(sent, tuple):
         descriptor: int = sent.detach()
         return descriptor
+    kind: str
+    number: int
     kind, number = sent
     if kind == _INHERITED:
-        return number  # type: ignore[no-any-return]
+        return number
     from multiprocessing import forkserver
 
-    inherited: Any = forkserver.get_inherited_fds()
-    return inherited[number]  # type: ignore[no-any-return]
+    inherited = forkserver.get_inherited_fds()
+    assert inherited is not None  # in what a forkserver started
+    return inherited[number]
 
 
 def _received(by_value: bool, *sent: Any) -> Link:
