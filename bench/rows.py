@@ -206,8 +206,8 @@ def _echo() -> list[Row]:
         Row("echo", echo.server, title, "echo", LOOPS, _echo_floor(echo), None, "uvloop", "us CPU", echo)
         for title, echo in more
     ]
-    idle = Echo("idle", 8_000, 1, 1)
-    return [*rows, Row("echo", "idle", "an idle connection, of 8,000", "echo", LOOPS, (), 2, "uvloop", "bytes", idle)]
+    idle = Echo("idle", 10_000, 1, 1)
+    return [*rows, Row("echo", "idle", "an idle connection, of 10,000", "echo", LOOPS, (), 2, "uvloop", "bytes", idle)]
 
 
 def _http() -> list[Row]:

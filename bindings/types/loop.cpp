@@ -93,7 +93,7 @@ PyMethodDef* all_methods() {
   static std::vector<PyMethodDef> methods = [] {
     std::vector<PyMethodDef> all;
     for (const PyMethodDef* part : {schedule_methods, clock_methods, descriptor_methods, run_methods,
-                                    transport_methods, sockets::loop_methods}) {
+                                    transport_methods, accept_methods, sockets::loop_methods}) {
       for (; part->ml_name != nullptr; ++part) all.push_back(*part);
     }
     all.push_back({nullptr, nullptr, 0, nullptr});

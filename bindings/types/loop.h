@@ -209,5 +209,6 @@ extern PyMethodDef
 extern PyMethodDef descriptor_methods[];  // loop_descriptors.cpp: readers, writers, the signal descriptor
 extern PyMethodDef run_methods[];         // loop_run.cpp: run_forever, stop, states
 extern PyMethodDef transport_methods[];   // loop_transports.cpp: the transports by descriptor
+extern PyMethodDef accept_methods[];      // loop_accept.cpp: a server's connections
 
 }  // namespace triga::loops

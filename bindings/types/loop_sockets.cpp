@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // LoopBase: sock_recv() and its kin, and the registrations that sockets keep between them.
-#include <poll.h>
 #include <pybind11/pybind11.h>
 
 #include <array>
@@ -11,7 +10,6 @@
 #include "bindings/register.h"
 #include "bindings/types/datagram_transport.h"
 #include "bindings/types/pipe_transport.h"
-#include "bindings/types/socket_address.h"
 #include "bindings/types/socket_operation.h"
 
 namespace triga {
@@ -104,44 +102,6 @@ PyObject* forget_socket(PyObject* self, PyObject* number) {
   Py_RETURN_NONE;
 }
 
-bool somebody_waits(int listener) noexcept {
-  pollfd asked{.fd = listener, .events = POLLIN, .revents = 0};
-  return ::poll(&asked, 1, 0) != 0;  // an error is accept4's to tell
-}
-
-// _accept_now(sock): (connection, the peer's address as the kernel gives it) of a listening socket.socket, or
-// None if nobody waits. OSError: of accept4(2). _accept_another(sock), where that is not known, asks first:
-// the kernel makes a file and a socket before it looks who waits, so that a call in vain costs as much as
-// another.
-template <bool Asks>
-PyObject* accept_now(PyObject* self, PyObject* sock) {
-  state& types = state_of(Py_TYPE(self)).sockets;
-  const int fd = PyObject_AsFileDescriptor(sock);
-  if (fd < 0) return nullptr;
-  if (Asks && !somebody_waits(fd)) Py_RETURN_NONE;
-  py::ref connection;
-  net::address from;
-  switch (accept_one(types, sock, fd, connection, from)) {
-    case attempt::done:
-      break;
-    case attempt::failed:
-      return nullptr;
-    case attempt::would_block:
-      Py_RETURN_NONE;
-  }
-  const py::ref peer = py::ref::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(from.get()),
-                                                                static_cast<Py_ssize_t>(from.size())));
-  return peer ? PyTuple_Pack(2, connection.get(), peer.get()) : nullptr;
-}
-
-// _address_of(bytes): such an address as Python has it.
-PyObject* address_of(PyObject*, PyObject* given) {
-  char* start = nullptr;
-  Py_ssize_t size = 0;
-  if (PyBytes_AsStringAndSize(given, &start, &size) < 0) return nullptr;
-  return to_python(net::address::of_kernel(start, static_cast<std::size_t>(size))).release();
-}
-
 }  // namespace
 
 PyMethodDef loop_methods[] = {
@@ -160,9 +120,6 @@ PyMethodDef loop_methods[] = {
     {"sock_accept", py::as_method(start<accept_signature>), METH_FASTCALL | METH_KEYWORDS,
      "sock_accept(sock): accepts a connection; gives its non-blocking socket and the peer's address."},
     {"_sock_wait_writable", py::as_method(start<wait_signature>), METH_FASTCALL | METH_KEYWORDS, nullptr},
-    {"_accept_now", accept_now<false>, METH_O, nullptr},
-    {"_accept_another", accept_now<true>, METH_O, nullptr},
-    {"_address_of", address_of, METH_O, nullptr},
     {"_forget_socket", forget_socket, METH_O, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -6,10 +6,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "bindings/py/ref.h"
 #include "bindings/types/address_cache.h"
 #include "bindings/types/loop.h"
+#include "runtime/base/unique_fd.h"
 
 // The native sock_recv() and its kin: objects that are awaited like asyncio's own coroutines, of which each
 // tries its system call first and waits for readiness only when the kernel has nothing.
@@ -36,6 +38,7 @@ struct method_names {
   py::ref sock, sock_fd, protocol_attribute, closing, loop, conn_lost, buffer, address, extra;
   py::ref high_water, pause_if_needed, resume_if_possible;  // of a pipe's write end
   py::ref watch_writable, unwatch_writable, write_failed, end_of_pipe;
+  py::ref close;
 
   bool intern();
 };
@@ -110,8 +113,20 @@ attempt try_once(state& types, operation_object& self, py::ref& result);
 [[nodiscard]] std::byte* read_memory(const state& types) noexcept;
 // The family of a socket.socket; -1 with an exception set.
 int family_of(const state& types, PyObject* sock);
-// accept4(2) of a listening socket.
-attempt accept_one(state& types, PyObject* listener, int fd, py::ref& connection, net::address& from);
+// What socket(2) was told, as a socket.socket has it.
+struct socket_parameters {
+  int family;
+  int type;
+  int protocol;
+};
+// Nothing with an exception set.
+std::optional<socket_parameters> parameters_of(const state& types, PyObject* sock);
+// A socket.socket of a descriptor that is non-blocking, which it then owns. Null with an exception set.
+py::ref new_socket(const state& types, const socket_parameters& parameters, int fd);
+// A socket.socket that is closed already.
+py::ref new_closed_socket(const state& types, const socket_parameters& parameters);
+// accept4(2) of a listening socket. `failed`: errno tells why, and no exception is set.
+attempt accept_descriptor(int listener, unique_fd& connection, net::address& from);
 
 // Called by the descriptor's watch: it became ready, or somebody else waits for it now.
 void on_ready(PyObject* self);

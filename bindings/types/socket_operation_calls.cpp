@@ -194,33 +194,56 @@ attempt send_to(state& types, operation_object& op, py::ref& result) {
   return done_if(result);
 }
 
+attempt accept_one(const state& types, const operation_object& op, py::ref& result) {
+  unique_fd accepted;
+  net::address from;
+  if (const attempt outcome = accept_descriptor(op.fd, accepted, from); outcome != attempt::done) {
+    if (outcome == attempt::failed) PyErr_SetFromErrno(PyExc_OSError);
+    return outcome;
+  }
+  const auto parameters = parameters_of(types, op.sock);
+  const py::ref connection = parameters ? new_socket(types, *parameters, accepted.get()) : py::ref();
+  if (connection) (void)accepted.release();
+  return pair_with_address(connection, from, result);
+}
+
 }  // namespace
 
 std::byte* read_memory(const state& types) noexcept { return types.transports->read_memory->bytes.data(); }
 
 int family_of(const state& types, PyObject* sock) { return member_of(types.family, sock); }
 
+std::optional<socket_parameters> parameters_of(const state& types, PyObject* sock) {
+  const socket_parameters found{.family = member_of(types.family, sock),
+                                .type = member_of(types.socket_type, sock),
+                                .protocol = member_of(types.protocol, sock)};
+  if (PyErr_Occurred() != nullptr) return std::nullopt;
+  return found;
+}
+
 // SOCK_NONBLOCK in the type spares the system calls by which setblocking(False) would say the same.
-py::ref new_socket(state& types, PyObject* listener, unique_fd fd) {
-  const int family = member_of(types.family, listener);
-  const int type = member_of(types.socket_type, listener);
-  const int protocol = member_of(types.protocol, listener);
-  if (PyErr_Occurred() != nullptr) return py::ref();
-  py::ref made = py::ref::steal(PyObject_CallFunction(types.socket_class.get(), "iiii", family,
-                                                      type | SOCK_NONBLOCK, protocol, fd.get()));
-  if (made) (void)fd.release();
+py::ref new_socket(const state& types, const socket_parameters& parameters, int fd) {
+  return py::ref::steal(PyObject_CallFunction(types.socket_class.get(), "iiii", parameters.family,
+                                              parameters.type | SOCK_NONBLOCK, parameters.protocol, fd));
+}
+
+py::ref new_closed_socket(const state& types, const socket_parameters& parameters) {
+  py::ref made = py::ref::steal(PyObject_CallFunction(types.socket_class.get(), "iii", parameters.family,
+                                                      parameters.type, parameters.protocol));
+  if (!made || !py::ref::steal(PyObject_CallMethodNoArgs(made.get(), types.names.close.get()))) return {};
   return made;
 }
 
-attempt accept_one(state& types, PyObject* listener, int fd, py::ref& connection, net::address& from) {
-  unique_fd accepted(static_cast<int>(uninterrupted([&] {
+attempt accept_descriptor(int listener, unique_fd& connection, net::address& from) {
+  connection.reset(static_cast<int>(uninterrupted([&] {
     sockaddr* where = from.to_fill();
-    return ::accept4(fd, where, from.size_to_fill(), SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return ::accept4(listener, where, from.size_to_fill(), SOCK_NONBLOCK | SOCK_CLOEXEC);
   })));
-  if (!accepted) return failure();
-  trace::count(trace::counter::sockets_accepted);
-  connection = new_socket(types, listener, std::move(accepted));
-  return done_if(connection);
+  if (connection) {
+    trace::count(trace::counter::sockets_accepted);
+    return attempt::done;
+  }
+  return errno == EAGAIN || errno == EWOULDBLOCK ? attempt::would_block : attempt::failed;
 }
 
 attempt try_once(state& types, operation_object& op, py::ref& result) {
@@ -237,12 +260,8 @@ attempt try_once(state& types, operation_object& op, py::ref& result) {
       return send_all(op, result);
     case kind::sendto:
       return send_to(types, op, result);
-    case kind::accept: {
-      net::address from;
-      py::ref connection;
-      const attempt outcome = accept_one(types, op.sock, op.fd, connection, from);
-      return outcome == attempt::done ? pair_with_address(connection, from, result) : outcome;
-    }
+    case kind::accept:
+      return accept_one(types, op, result);
     case kind::wait_writable:
       break;
   }

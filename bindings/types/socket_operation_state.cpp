@@ -37,6 +37,7 @@ bool method_names::intern() {
       {&unwatch_writable, "_unwatch_writable"},
       {&write_failed, "_write_failed"},
       {&end_of_pipe, "_end"},
+      {&close, "close"},
   };
   for (const auto& [name, text] : all) {
     *name = py::ref::steal(PyUnicode_InternFromString(text));

@@ -62,6 +62,9 @@ bool method_names::intern() {
       {&warn_of_lost_writes, "_warn_of_lost_writes"},
       {&call_connection_lost, "_call_connection_lost"},
       {&release, "_release"},
+      {&connection_made, "connection_made"},
+      {&add_reader, "_add_reader"},
+      {&attach_to_server, "_attach"},
   };
   for (const auto& [name, text] : all) {
     *name = py::ref::steal(PyUnicode_InternFromString(text));
@@ -107,30 +110,11 @@ int transport::traverse(visitproc visit, void* arg) const {
 void transport::clear() {
   leave_loop();
   leave_clients();
+  close_owned_descriptor();
   drop_read_context();
   const std::unique_ptr<seldom_held> dropped = std::move(seldom_);
   auto& [loop, sock, protocol, extra, server] = held();
   for (py::ref* each : {&sock, &protocol, &extra, &server, &context_, &write_context_, &loop}) each->reset();
-}
-
-bool transport::open(loops::core& core, PyObject* socket, PyObject* with_context, PyObject* peer) {
-  const py::ref number = call_method(socket, types_.names.fileno);
-  if (!number) return false;
-  const int fd = PyObject_AsFileDescriptor(number.get());
-  if (fd < 0) return false;
-  core_ = &core;
-  held().loop = py::ref::borrow(core.self());
-  held().sock = py::ref::borrow(socket);
-  if (with_context != Py_None) context_ = py::ref::borrow(with_context);
-  stream_.attach(core.poller(), fd);
-  core.transports().put(fd, self());
-  const bool noted = PyBytes_CheckExact(peer)
-                         ? take_peer(net::address::of_kernel(
-                               PyBytes_AS_STRING(peer), static_cast<std::size_t>(PyBytes_GET_SIZE(peer))))
-                         : note_peer();
-  if (!noted) return false;
-  if (peer_.is_of_internet()) stream_.set_no_delay();
-  return true;
 }
 
 void transport::settle_keeping() {
@@ -261,7 +245,7 @@ int transport_clear(PyObject* self) {
 
 // Most have closed their socket. Python warns of the others.
 void transport_finalize(PyObject* self) {
-  if (!held_by(self).sock) return;
+  if (!native_of(self).has_sock()) return;
   py::ref before = py::take_raised();
   if (!call_method(self, state_of(Py_TYPE(self)).transports.names.warn_if_unclosed)) {
     PyErr_WriteUnraisable(self);
@@ -311,6 +295,10 @@ PyType_Spec transport_spec = {
 };
 
 }  // namespace
+
+py::ref new_transport(const state& types) {
+  return py::ref::steal(transport_new(types.type.type(), nullptr, nullptr));
+}
 
 PyObject* make_type(PyObject* core, PyObject* base, PyObject* buffered_protocol, PyObject* transport_socket) {
   state& types = state_of(core).transports;

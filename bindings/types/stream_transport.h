@@ -15,6 +15,8 @@
 #include "bindings/py/ref.h"
 #include "bindings/types/context_cache.h"
 #include "bindings/types/loop.h"
+#include "bindings/types/socket_operation.h"
+#include "runtime/base/unique_fd.h"
 #include "runtime/loop/event_loop.h"
 #include "runtime/net/address.h"
 #include "runtime/net/stream.h"
@@ -35,6 +37,7 @@ struct method_names {
   py::ref call_soon, get_debug, set_result, set_exception, fileno, close, join;
   py::ref socket, sockname, peername, getsockname, getpeername, detach_from_server, warn_if_unclosed;
   py::ref fatal_error, debug, report, warn_of_lost_writes, call_connection_lost, release;
+  py::ref connection_made, add_reader, attach_to_server;
 
   bool intern();
 };
@@ -74,6 +77,8 @@ struct state {
 // Makes the type under `base`, a class whose instances have asyncio's slots and no others. Throws
 // pybind11::error_already_set, or std::runtime_error if the base's layout is not the known one.
 PyObject* make_type(PyObject* core, PyObject* base, PyObject* buffered_protocol, PyObject* transport_socket);
+// An instance of that type whose __init__() was not called. Null with an exception set.
+py::ref new_transport(const state& types);
 
 // An IPv4 or IPv6 address, or a short Unix one, in as little memory as it takes.
 class short_address {
@@ -138,8 +143,17 @@ class transport final : public net::stream_sink, public loop::ready_task {
   void leave_clients() noexcept;
 
   // The transport's own methods, named as asyncio's. False or null: an exception is set.
-  // `peer` is the peer's address as accept4(2) gave it, in bytes, or None.
-  bool open(loops::core& core, PyObject* sock, PyObject* with_context, PyObject* peer);
+  bool open(loops::core& core, PyObject* sock, PyObject* with_context);
+  // The same for a connection that accept4(2) gave: the transport owns its descriptor until a socket object
+  // is made, by sock(). `with_context` may be null.
+  bool open_accepted(loops::core& core, unique_fd connection, const sockets::socket_parameters& parameters,
+                     PyObject* with_context, const net::address& peer);
+  // May open_accepted() be given these?
+  [[nodiscard]] static bool knows(const sockets::socket_parameters& parameters) noexcept;
+  // The socket object; null once it is closed, or with an exception set.
+  [[nodiscard]] py::ref sock();
+  bool set_sock(PyObject* sock);
+  [[nodiscard]] bool has_sock() const noexcept { return held().sock || owns_descriptor_; }
   // Makes `extra` complete, once. False: an exception is set.
   bool describe();
   [[nodiscard]] bool is_on(const loops::core& core, int fd) const noexcept {
@@ -200,6 +214,10 @@ class transport final : public net::stream_sink, public loop::ready_task {
 
  private:
   friend class server_clients;
+  void join(loops::core& core, int fd, PyObject* with_context);
+  void close_sock();
+  void close_owned_descriptor() noexcept;
+  [[nodiscard]] sockets::socket_parameters parameters() const noexcept;
   bool take_peer(const net::address& accepted_from);
   bool note_peer();
   bool leave_server();
@@ -232,7 +250,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool choose_read_context();
   void drop_read_context() noexcept;
   void settle_keeping();
-  [[nodiscard]] py::ref closed_sock() const { return py::ref::borrow(find(&seldom_held::closed_sock)); }
+  [[nodiscard]] py::ref closed_sock();
 
   state& types_;
   loops::core* core_ = nullptr;  // of the loop, until the transport has left it
@@ -245,6 +263,10 @@ class transport final : public net::stream_sink, public loop::ready_task {
   std::uint32_t pending_events_ = 0;
   unsigned lost_writes_ = 0;  // asyncio's _conn_lost: 1 at the end, and one more for each write after it
   short_address peer_;
+  // Of a connection that was accepted: what a socket object is to be told, where none was made.
+  std::uint8_t family_ = 0;
+  std::uint8_t protocol_number_ = 0;
+  bool owns_descriptor_ = false;
   bool shares_read_context_ = false;
   bool gathers_ = false;          // the stream's queue is sent by send_gathered()
   bool awaits_turn_end_ = false;  // end_turn() will be called

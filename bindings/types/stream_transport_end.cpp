@@ -69,9 +69,9 @@ bool transport::call_connection_lost(PyObject* reason) {
   const bool named = note_own_name();
   py::ref unnamed = named ? py::ref() : py::take_raised();
   leave_loop();
-  if (held().sock) (void)call_method(held().sock.get(), types_.names.close);
+  close_sock();
   py::ref first = py::take_raised();
-  if (!described_) seldom().closed_sock = held().sock;
+  if (!described_ && held().sock) seldom().closed_sock = held().sock;
   held().sock.reset();
   held().protocol.reset();
   held().loop.reset();

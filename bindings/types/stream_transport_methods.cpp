@@ -10,15 +10,15 @@ PyObject* none_if(bool good) { return good ? Py_NewRef(Py_None) : nullptr; }
 
 // _open(loop, sock, extra, server, context): the native part of __init__().
 PyObject* transport_open(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  if (count != 6) {
-    PyErr_SetString(PyExc_TypeError, "_open() takes 6 arguments");
+  if (count != 5) {
+    PyErr_SetString(PyExc_TypeError, "_open() takes 5 arguments");
     return nullptr;
   }
   transport& native = native_of(self);
   loops::core* core = loops::core_or_error(state_of(Py_TYPE(self)).loop, args[0]);
   if (core == nullptr) return nullptr;
   if (args[2] != Py_None) native.held().extra = py::ref::borrow(args[2]);
-  if (!native.open(*core, args[1], args[4], args[5])) return nullptr;
+  if (!native.open(*core, args[1], args[4])) return nullptr;
   if (args[3] != Py_None) native.held().server = py::ref::borrow(args[3]);
   Py_RETURN_NONE;
 }
@@ -106,9 +106,8 @@ using object_member = py::ref held_references::*;
 using seldom_member = py::ref seldom_held::*;
 
 // The members in the order of the closures below.
-constexpr object_member object_members[] = {&held_references::loop, &held_references::sock,
-                                            &held_references::protocol, &held_references::extra,
-                                            &held_references::server};
+constexpr object_member object_members[] = {&held_references::loop, &held_references::protocol,
+                                            &held_references::extra, &held_references::server};
 constexpr seldom_member seldom_members[] = {&seldom_held::empty_waiter, &seldom_held::high_water,
                                             &seldom_held::low_water};
 
@@ -131,6 +130,15 @@ PyObject* get_object(PyObject* self, void* closure) {
 int set_object(PyObject* self, PyObject* value, void* closure) {
   native_of(self).held().*member_of(closure) = unless_none(value);
   return 0;
+}
+
+PyObject* get_sock(PyObject* self, void*) {
+  const py::ref sock = native_of(self).sock();
+  return PyErr_Occurred() == nullptr ? or_none(sock.get()) : nullptr;
+}
+
+int set_sock(PyObject* self, PyObject* value, void*) {
+  return native_of(self).set_sock(value != nullptr ? value : Py_None) ? 0 : -1;
 }
 
 PyObject* get_empty_waiter(PyObject* self, void* closure) {
@@ -222,10 +230,10 @@ PyMethodDef transport_methods[] = {
 PyGetSetDef transport_properties[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     {"_loop", get_object, set_object, nullptr, closure_of(0)},
-    {"_sock", get_object, set_object, nullptr, closure_of(1)},
-    {"_protocol", get_object, set_object, nullptr, closure_of(2)},
-    {"_extra", get_extra, set_object, nullptr, closure_of(3)},
-    {"_server", get_object, set_object, nullptr, closure_of(4)},
+    {"_sock", get_sock, set_sock, nullptr, nullptr},
+    {"_protocol", get_object, set_object, nullptr, closure_of(1)},
+    {"_extra", get_extra, set_object, nullptr, closure_of(2)},
+    {"_server", get_object, set_object, nullptr, closure_of(3)},
     {"_empty_waiter", get_empty_waiter, set_empty_waiter, nullptr, closure_of(0)},
     {"_context", get_context, nullptr, nullptr, nullptr},
     {"_high_water", get_water_mark, set_water_mark, nullptr, closure_of(1)},

@@ -77,8 +77,9 @@ bool transport::note_own_name() {
 bool transport::describe() {
   if (described_) return true;
   const py::ref known = held().extra ? held().extra : py::ref::steal(PyDict_New());
-  const py::ref of = held().sock ? held().sock : closed_sock();
-  if (!known || !of) return static_cast<bool>(known);
+  if (!known) return false;
+  const py::ref of = has_sock() ? sock() : closed_sock();
+  if (!of) return PyErr_Occurred() == nullptr;
   const py::ref socket = py::ref::steal(PyObject_CallOneArg(types_.transport_socket.get(), of.get()));
   if (!set(known.get(), types_.names.socket, socket)) return false;
   if (!set(known.get(), types_.names.sockname, own_name())) return false;
@@ -91,13 +92,13 @@ bool transport::describe() {
 
 py::ref transport::own_name() {
   if (seldom_ && !seldom_->own.empty()) return sockets::to_python(seldom_->own.get());
-  if (!held().sock) return py::ref::borrow(Py_None);
+  if (!has_sock()) return py::ref::borrow(Py_None);
   return name_by(types_.names.getsockname, ::getsockname);
 }
 
 py::ref transport::peer_name() {
   if (!peer_.empty()) return sockets::to_python(peer_.get());
-  if (!peer_known_ || !held().sock) return py::ref::borrow(Py_None);
+  if (!peer_known_ || !has_sock()) return py::ref::borrow(Py_None);
   return name_by(types_.names.getpeername, ::getpeername);
 }
 

@@ -44,14 +44,6 @@ std::optional<address> address::unix_path(std::string_view path) noexcept {
   return made;
 }
 
-address address::of_kernel(const void* bytes, std::size_t size) noexcept {
-  address made;
-  const std::size_t count = std::min(size, sizeof made.storage_);
-  if (count > 0) std::memcpy(made.to_fill(), bytes, count);
-  made.size_ = static_cast<socklen_t>(count);
-  return made;
-}
-
 sockaddr* address::to_fill() noexcept {
   // The longest address that is read back as text is a Unix path without its NUL.
   std::memset(&storage_.unix_, 0, sizeof(storage_.unix_));

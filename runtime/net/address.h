@@ -27,9 +27,6 @@ class address {
   // A path, or after a leading NUL a name of the abstract namespace. Nothing if it is too long.
   static std::optional<address> unix_path(std::string_view path) noexcept;
 
-  // The bytes that the kernel filled in once; what is more than any address has is left out.
-  static address of_kernel(const void* bytes, std::size_t size) noexcept;
-
   // For the kernel to fill in: forgets what was there, and gives room for any address. Set size() to what the
   // kernel says.
   [[nodiscard]] sockaddr* to_fill() noexcept;

@@ -31,15 +31,6 @@ TEST(Address, NamesZonesAndOtherFamiliesTextsAreNoNumbers) {
     EXPECT_FALSE(address::ipv6(host, 1, 0, 0));
 }
 
-TEST(Address, ComesBackFromTheKernelsBytes) {
-  const auto four = address::ipv4("127.0.0.1", 80);
-  ASSERT_TRUE(four);
-  EXPECT_EQ(address::of_kernel(four->get(), four->size()), *four);
-  EXPECT_TRUE(address::of_kernel(nullptr, 0).empty());
-  const std::string more(2 * sizeof(sockaddr_storage), '\1');
-  EXPECT_EQ(address::of_kernel(more.data(), more.size()).size(), sizeof(sockaddr_storage));
-}
-
 TEST(Address, AUnixPathHasToLeaveRoomForItsEnd) {
   const std::string longest(sizeof(sockaddr_un::sun_path) - 1, 'p');
   const auto path = address::unix_path(longest);

@@ -41,9 +41,8 @@ class _StreamTransportBase(_FlowControlMixin, transports.Transport):  # type: ig
         extra: dict[str, Any] | None = None,
         server: Any = None,
         context: Any = None,
-        peer: bytes | None = None,
     ) -> None:
-        self._open(loop, sock, extra, server, context, peer)
+        self._open(loop, sock, extra, server, context)
         self.set_protocol(protocol)
         if server is not None:
             server._attach(*(self,) * _ATTACHES_ITSELF)
