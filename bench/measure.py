@@ -76,10 +76,10 @@ class Bench:
         if program in IN_PYTHON:
             command = [self.python, str(PROGRAMS / f"{IN_PYTHON[program]}.py"), program, str(self.scale)]
             return sample_of("us", last_line(command, self.environment("stdlib")))
-        if program == "least_loop":
-            command = [self.python, str(PROGRAMS / "loop.py"), words[0], str(self.scale), program]
-            ring = {"PYTHONPATH": str(build_modules(self.python))}
-            return sample_of("us", last_line(command, self.environment("stdlib") | ring))
+        if program in ("loop", "least_tls"):
+            command = [self.python, str(PROGRAMS / f"{program}.py"), words[0], str(self.scale), *words[1:]]
+            modules = {"PYTHONPATH": str(build_modules(self.python))}
+            return sample_of("us", last_line(command, self.environment("stdlib") | modules))
         if program == "echo_server":
             transport, connections, size, messages = words
             echo = Echo(transport, int(connections), int(size), int(messages))

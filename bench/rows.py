@@ -80,7 +80,7 @@ BARE_FORK = Floor("os.fork + os._exit(0) + waitpid of the same interpreter", ("b
 
 def _least_loop(scenario: str) -> tuple[Floor, ...]:
     """The scenario on a loop that can do nothing else (bench/programs/least_loop.py)."""
-    return (Floor("the same on asyncio's own tasks and the least loop", ("least_loop", scenario)),)
+    return (Floor("the same on asyncio's own tasks and the least loop", ("loop", scenario, "least_loop")),)
 
 
 # Limits that plain Python measures: the scenario's name, and the program of bench/programs that has it.
@@ -224,13 +224,14 @@ def _http() -> list[Row]:
 def _streams() -> list[Row]:
     """TLS and bulk streams, both ends in one process; rloop has no TLS."""
 
-    def limit(*what: str) -> tuple[Floor, ...]:
-        return (Floor("OpenSSL and epoll in C", ("tls", *what)),)
+    def limits(scenario: str, *what: str) -> tuple[Floor, ...]:
+        by_module = Floor("the ssl module's objects and epoll, driven from C", ("least_tls", scenario))
+        return (by_module, Floor("OpenSSL and epoll in C", ("tls", *what)))
 
     rows: list[tuple[str, str, float, tuple[Floor, ...]]] = [
-        ("tls_echo_1k", "TLS echo, 1 KB there and back", 1.5, limit("echo", "1024", "20000")),
-        ("tls_echo_100k", "TLS echo, 100 KB there and back", 1.5, limit("echo", "102400", "2000")),
-        ("tls_bulk", "a MiB through TLS streams", 1.5, limit("bulk", "1048576", "400")),
+        ("tls_echo_1k", "TLS echo, 1 KB there and back", 1.5, limits("tls_echo_1k", "echo", "1024", "20000")),
+        ("tls_echo_100k", "TLS echo, 100 KB there and back", 1.5, limits("tls_echo_100k", "echo", "102400", "2000")),
+        ("tls_bulk", "a MiB through TLS streams", 1.5, limits("tls_bulk", "bulk", "1048576", "400")),
         ("bulk_stream", "a MiB through streams", 1.3, ()),
     ]
     return [

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "bindings/module_state.h"
@@ -34,24 +37,39 @@ py::ref descriptor_of(PyObject* owner, const char* name, const PyTypeObject* kin
   return found;
 }
 
+// What a native transport asks of a connection's protocol, past its Python methods.
+std::span<std::byte> receiver_memory(PyObject* protocol) {
+  state& types = triga::state_of(Py_TYPE(protocol)).tls;
+  if (!is_as_made(types, protocol)) return {};
+  return {reinterpret_cast<std::byte*>(types.received), static_cast<std::size_t>(receive_size)};
+}
+
+bool receiver_takes(PyObject* protocol, std::size_t count) {
+  return take_received(triga::state_of(Py_TYPE(protocol)).tls, protocol, static_cast<Py_ssize_t>(count));
+}
+
 void bind_tls(PyObject* module, const pybind11::kwargs& given) {
   state& types = triga::state_of(module).tls;
   const std::pair<py::ref*, const char*> all[] = {
-      {&types.protocol, "protocol"},
-      {&types.stock_protocol, "stock_protocol"},
-      {&types.ssl_object, "ssl_object"},
-      {&types.memory_bio, "memory_bio"},
-      {&types.again_errors, "again_errors"},
-      {&types.in_handshake, "in_handshake"},
-      {&types.wrapped, "wrapped"},
-      {&types.flushing, "flushing"},
-      {&types.shutting_down, "shutting_down"},
+      {&types.protocol, "protocol"},         {&types.stock_protocol, "stock_protocol"},
+      {&types.ssl_object, "ssl_object"},     {&types.memory_bio, "memory_bio"},
+      {&types.inner_object, "inner_object"}, {&types.again_errors, "again_errors"},
+      {&types.in_handshake, "in_handshake"}, {&types.wrapped, "wrapped"},
+      {&types.flushing, "flushing"},         {&types.shutting_down, "shutting_down"},
   };
   for (const auto& [member, name] : all) *member = py::ref::borrow(given[name].ptr());
   types.bio_pending = descriptor_of(types.memory_bio.get(), "pending", &PyGetSetDescr_Type);
   types.bio_read = descriptor_of(types.memory_bio.get(), "read", &PyMethodDescr_Type);
   types.bio_write = descriptor_of(types.memory_bio.get(), "write", &PyMethodDescr_Type);
-  if (!make_receive_memory(types) || !types.names.intern()) throw pybind11::error_already_set();
+  types.inner_read = descriptor_of(types.inner_object.get(), "read", &PyMethodDescr_Type);
+  types.inner_write = descriptor_of(types.inner_object.get(), "write", &PyMethodDescr_Type);
+  const py::ref received_type = make_received_type(module);
+  if (received_type) types.received_bytes = py::ref::steal(PyObject_CallNoArgs(received_type.get()));
+  if (!types.received_bytes || !make_receive_memory(types) || !types.names.intern()) {
+    throw pybind11::error_already_set();
+  }
+  triga::state_of(module).transports.native_receiver = {
+      .type = types.protocol, .memory = receiver_memory, .received = receiver_takes};
 }
 
 }  // namespace
@@ -88,21 +106,21 @@ bool method_names::intern() {
   return true;
 }
 
+std::array<py::ref state::*, 19> state::objects() const noexcept {
+  return {&state::protocol_base, &state::transport_base, &state::protocol,      &state::stock_protocol,
+          &state::ssl_object,    &state::memory_bio,     &state::bio_pending,   &state::bio_read,
+          &state::bio_write,     &state::inner_object,   &state::inner_read,    &state::inner_write,
+          &state::again_errors,  &state::in_handshake,   &state::wrapped,       &state::flushing,
+          &state::shutting_down, &state::received_view,  &state::received_bytes};
+}
+
 int state::traverse(visitproc visit, void* arg) const {
-  for (const py::ref* each : {&protocol_base, &transport_base, &protocol, &stock_protocol, &ssl_object,
-                              &memory_bio, &bio_pending, &bio_read, &bio_write, &again_errors, &in_handshake,
-                              &wrapped, &flushing, &shutting_down, &received_view}) {
-    Py_VISIT(each->get());
-  }
+  for (const auto each : objects()) Py_VISIT((this->*each).get());
   return 0;
 }
 
 void state::clear() {
-  for (py::ref* each : {&protocol_base, &transport_base, &protocol, &stock_protocol, &ssl_object, &memory_bio,
-                        &bio_pending, &bio_read, &bio_write, &again_errors, &in_handshake, &wrapped,
-                        &flushing, &shutting_down, &received_view}) {
-    each->reset();
-  }
+  for (const auto each : objects()) (this->*each).reset();
 }
 
 }  // namespace tls

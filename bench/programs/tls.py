@@ -10,15 +10,23 @@ from arm_loop import loop_factory
 from meter import main, table
 
 
+def make_certificate(folder, name, *options):
+    """NAME.pem and NAME.key: an authority of its own, unless the options say otherwise."""
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    files = ["-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem"]
+    subprocess.run([*command.split(), *files, *options], check=True, capture_output=True, cwd=folder)
+
+
 def contexts(folder):
     """A server's context and a client's that trusts it."""
-    key, certificate = Path(folder, "key.pem"), Path(folder, "certificate.pem")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    # By an authority: rustls takes no certificate that is its own.
+    make_certificate(folder, "authority", "-addext", "keyUsage=critical,keyCertSign")
+    signed = ["-CA", "authority.pem", "-CAkey", "authority.key"]
+    names = ["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
+    make_certificate(folder, "localhost", *signed, *names)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate, key)
-    return server, ssl.create_default_context(cafile=str(certificate))
+    server.load_cert_chain(Path(folder, "localhost.pem"), Path(folder, "localhost.key"))
+    return server, ssl.create_default_context(cafile=str(Path(folder, "authority.pem")))
 
 
 class Echo(asyncio.Protocol):

@@ -43,7 +43,8 @@ struct plaintext {
 // One record, as a bytes object of its own. Null without an exception: no whole record is there.
 py::ref read_record(const state& types, PyObject* inner, Py_ssize_t most) {
   const py::ref size = py::ref::steal(PyLong_FromSsize_t(most));
-  py::ref data = size ? call_method(inner, types.names.read, size.get()) : py::ref();
+  py::ref data = size ? call_known(types.inner_object, types.inner_read, inner, types.names.read, size.get())
+                      : py::ref();
   if (!data && is_again(types)) PyErr_Clear();
   return data;
 }
@@ -83,7 +84,8 @@ Py_ssize_t read_record_into(const state& types, PyObject* inner, collected& into
   const py::ref window = into.window();
   const py::ref size = py::ref::steal(PyLong_FromSsize_t(largest_record));
   if (!window || !size) return -2;
-  const py::ref count = call_method(inner, types.names.read, size.get(), window.get());
+  const py::ref count =
+      call_known(types.inner_object, types.inner_read, inner, types.names.read, size.get(), window.get());
   if (count) return PyLong_AsSsize_t(count.get());
   if (!is_again(types)) return -2;
   PyErr_Clear();
@@ -142,23 +144,34 @@ bool control_ssl_reading(state& types, PyObject* self) {
   return settled || call_method(self, types.names.control_ssl_reading);
 }
 
+// May the native methods be called without looking them up?
+bool may_call(state& types, PyObject* self) {
+  return is_as_made(types, self) && has_plain_objects(types, protocol_of(self));
+}
+
 bool read_and_answer(state& types, PyObject* self) {
   protocol_object& fields = protocol_of(self);
   if (fields.app_reading_paused == 0) {
-    const bool read = fields.app_is_buffered != 0
-                          ? static_cast<bool>(call_method(self, types.names.do_read_buffered))
-                          : static_cast<bool>(call_method(self, types.names.do_read_copied));
+    const bool copies = fields.app_is_buffered == 0;
+    const bool read = copies && may_call(types, self)
+                          ? read_copied(types, self)
+                          : static_cast<bool>(call_method(
+                                self, copies ? types.names.do_read_copied : types.names.do_read_buffered));
     if (!read) return false;
     const Py_ssize_t waiting = PyObject_Size(fields.write_backlog);
     if (waiting < 0) return false;
-    if (!call_method(self, waiting > 0 ? types.names.do_write : types.names.process_outgoing)) return false;
+    const bool answered = waiting == 0 && may_call(types, self)
+                              ? process_outgoing(types, self)
+                              : static_cast<bool>(call_method(
+                                    self, waiting > 0 ? types.names.do_write : types.names.process_outgoing));
+    if (!answered) return false;
   }
   return control_ssl_reading(types, self);
 }
 
 // Encrypts; false with an exception set.
 bool encrypt(const state& types, PyObject* inner, PyObject* data) {
-  const py::ref count = call_method(inner, types.names.write, data);
+  const py::ref count = call_known(types.inner_object, types.inner_write, inner, types.names.write, data);
   if (!count) return false;
   trace::count(trace::counter::tls_bytes_written, static_cast<std::uint64_t>(PyLong_AsSsize_t(count.get())));
   return PyErr_Occurred() == nullptr;
@@ -166,7 +179,7 @@ bool encrypt(const state& types, PyObject* inner, PyObject* data) {
 
 // What OpenSSL has for the peer goes to the transport.
 bool send_outgoing(const state& types, const protocol_object& self) {
-  const py::ref data = call_bio(types, self.outgoing, types.bio_read, types.names.read);
+  const py::ref data = call_known(types.memory_bio, types.bio_read, self.outgoing, types.names.read);
   if (!data) return false;
   const Py_ssize_t size = PyObject_Size(data.get());
   if (size <= 0) return size == 0;

@@ -60,10 +60,15 @@ PyObject* get_buffer(PyObject* self, PyObject* hint) {
 }
 
 // Gives the received bytes to OpenSSL.
-bool feed(const state& types, PyObject* self, Py_ssize_t count) {
+bool feed(state& types, PyObject* self, Py_ssize_t count) {
+  PyObject* const incoming = protocol_of(self).incoming;
+  if (is_plain_bio(types, incoming)) {  // which takes them at once
+    types.received_size = count;
+    return static_cast<bool>(call_known(types.memory_bio, types.bio_write, incoming, types.names.write,
+                                        types.received_bytes.get()));
+  }
   const py::ref bytes = py::ref::steal(PyMemoryView_FromMemory(types.received, count, PyBUF_READ));
-  return bytes &&
-         call_bio(types, protocol_of(self).incoming, types.bio_write, types.names.write, bytes.get());
+  return bytes && transports::call_method(incoming, types.names.write, bytes.get());
 }
 
 PyObject* buffer_updated(PyObject* self, PyObject* number) {
@@ -76,14 +81,44 @@ PyObject* buffer_updated(PyObject* self, PyObject* number) {
                  receive_size);
     return nullptr;
   }
-  if (!feed(types, self, count)) return nullptr;
-  const protocol_object& fields = protocol_of(self);
-  const py::ref* next = is_in(fields, types.wrapped)         ? &types.names.do_read
-                        : is_in(fields, types.in_handshake)  ? &types.names.do_handshake
-                        : is_in(fields, types.flushing)      ? &types.names.do_flush
-                        : is_in(fields, types.shutting_down) ? &types.names.do_shutdown
-                                                             : nullptr;
-  return none_if(next == nullptr || call_method(self, *next));
+  return none_if(take_received(types, self, count));
+}
+
+// ---- overridden methods
+
+const std::array<py::ref method_names::*, 5> own_methods{
+    &method_names::get_buffer, &method_names::buffer_updated, &method_names::do_read,
+    &method_names::do_read_copied, &method_names::process_outgoing};
+
+int protocol_setattr(PyObject* self, PyObject* name, PyObject* value) {
+  const method_names& names = types_of(self).names;
+  for (const auto member : own_methods) {
+    if ((names.*member).get() == name) protocol_of(self).has_own_methods = 1;  // names are interned
+  }
+  return PyObject_GenericSetAttr(self, name, value);
+}
+
+bool has_native_methods(const state& types) {
+  for (const auto member : own_methods) {
+    const py::ref& name = types.names.*member;
+    const py::ref now = py::ref::steal(PyObject_GetAttr(types.protocol.get(), name.get()));
+    const py::ref ours = py::ref::steal(PyObject_GetAttr(types.protocol_base.get(), name.get()));
+    if (now && now.get() == ours.get()) continue;
+    PyErr_Clear();
+    return false;
+  }
+  return true;
+}
+
+// ---- the received bytes: a buffer of as much as there is now
+
+struct received_object {
+  PyObject_HEAD
+};
+
+int received_getbuffer(PyObject* self, Py_buffer* view, int flags) {
+  const state& types = types_of(self);
+  return PyBuffer_FillInfo(view, self, types.received, types.received_size, 1, flags);
 }
 
 // ---- asyncio's own methods
@@ -198,12 +233,51 @@ PyMethodDef transport_methods[] = {
 
 }  // namespace
 
+// A class has another version after each change of it or of its bases.
+bool is_as_made(state& types, PyObject* self) {
+  PyTypeObject* const type = Py_TYPE(self);
+  if (reinterpret_cast<PyObject*>(type) != types.protocol.get() || protocol_of(self).has_own_methods != 0) {
+    return false;
+  }
+  if (type->tp_version_tag != 0 && type->tp_version_tag == types.checked_version) return true;
+  if (!has_native_methods(types)) return false;
+  types.checked_version = type->tp_version_tag;
+  return true;
+}
+
+bool take_received(state& types, PyObject* self, Py_ssize_t count) {
+  if (!feed(types, self, count)) return false;
+  const protocol_object& fields = protocol_of(self);
+  if (is_in(fields, types.wrapped) && is_as_made(types, self)) return do_read(types, self);
+  const py::ref* next = is_in(fields, types.wrapped)         ? &types.names.do_read
+                        : is_in(fields, types.in_handshake)  ? &types.names.do_handshake
+                        : is_in(fields, types.flushing)      ? &types.names.do_flush
+                        : is_in(fields, types.shutting_down) ? &types.names.do_shutdown
+                                                             : nullptr;
+  return next == nullptr || call_method(self, *next);
+}
+
+py::ref make_received_type(PyObject* core) {
+  PyType_Slot slots[] = {
+      {Py_tp_doc, const_cast<char*>("What was received for a TLS connection just now.")},
+      {Py_bf_getbuffer, reinterpret_cast<void*>(received_getbuffer)},
+      {0, nullptr},
+  };
+  PyType_Spec spec = {.name = "triga._core.TlsReceived",
+                      .basicsize = sizeof(received_object),
+                      .itemsize = 0,
+                      .flags = Py_TPFLAGS_DEFAULT,
+                      .slots = slots};
+  return py::ref::steal(PyType_FromModuleAndSpec(core, &spec, nullptr));
+}
+
 py::ref make_protocol_base(PyObject* core) {
   PyType_Slot slots[] = {
       {Py_tp_doc, const_cast<char*>("The native half of asyncio.sslproto.SSLProtocol.")},
       {Py_tp_new, reinterpret_cast<void*>(PyType_GenericNew)},
       {Py_tp_traverse, reinterpret_cast<void*>(protocol_traverse)},
       {Py_tp_clear, reinterpret_cast<void*>(protocol_clear)},
+      {Py_tp_setattro, reinterpret_cast<void*>(protocol_setattr)},
       {Py_tp_dealloc, reinterpret_cast<void*>(protocol_dealloc)},
       {Py_tp_methods, protocol_methods},
       {Py_tp_getset, protocol_properties},

@@ -29,6 +29,7 @@ struct protocol_object {
   char app_writing_paused;
   char app_reading_paused;
   char app_is_buffered;
+  char has_own_methods;  // somebody gave this instance a method of its own
 };
 
 [[nodiscard]] inline protocol_object& protocol_of(PyObject* self) noexcept {
@@ -45,14 +46,20 @@ struct protocol_object {
   return bio != nullptr && reinterpret_cast<PyObject*>(Py_TYPE(bio)) == types.memory_bio.get();
 }
 
-// A method of a MemoryBIO, without looking it up where the class is ssl's own.
+// A method of ssl's, without looking it up where the object's class is `known`; no `method`: it is not.
 template <class... Arguments>
-py::ref call_bio(const state& types, PyObject* bio, const py::ref& method, const py::ref& name,
-                 Arguments*... arguments) {
-  if (!method || !is_plain_bio(types, bio)) return transports::call_method(bio, name, arguments...);
-  PyObject* vector[] = {bio, arguments...};
+py::ref call_known(const py::ref& known, const py::ref& method, PyObject* object, const py::ref& name,
+                   Arguments*... arguments) {
+  if (!method || object == nullptr || reinterpret_cast<PyObject*>(Py_TYPE(object)) != known.get()) {
+    return transports::call_method(object, name, arguments...);
+  }
+  PyObject* vector[] = {object, arguments...};
   return py::ref::steal(PyObject_Vectorcall(method.get(), vector, sizeof...(arguments) + 1, nullptr));
 }
+
+// Is this an instance of the whole class with no method overridden, neither in the class or one assigned to
+// it nor in the instance? Then the native half may call its own methods as the functions that they are.
+[[nodiscard]] bool is_as_made(state& types, PyObject* self);
 
 // asyncio's own method, called on `self`.
 template <class... Arguments>
@@ -66,6 +73,8 @@ bool fatal(const state& types, PyObject* self);
 
 // asyncio's methods of the same names; false or null: an exception is set.
 bool do_read(state& types, PyObject* self);
+// buffer_updated(), for a connection whose transport receives into types.received.
+bool take_received(state& types, PyObject* self, Py_ssize_t count);
 bool read_copied(state& types, PyObject* self);
 bool process_outgoing(state& types, PyObject* self);
 // Encrypts and sends one object if nothing stands before it: 1. 0: asyncio's own way has to be gone. -1: an
@@ -76,6 +85,7 @@ int write_now(state& types, PyObject* self, PyObject* data);
 Py_ssize_t pending_bytes(const state& types, PyObject* memory_bio);
 
 py::ref make_protocol_base(PyObject* core);
+py::ref make_received_type(PyObject* core);
 py::ref make_transport_base(PyObject* core);
 
 }  // namespace triga::tls

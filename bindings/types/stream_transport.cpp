@@ -77,6 +77,7 @@ int state::traverse(visitproc visit, void* arg) const {
   Py_VISIT(type.get());
   Py_VISIT(buffered_protocol.get());
   Py_VISIT(transport_socket.get());
+  Py_VISIT(native_receiver.type.get());
   return contexts.traverse(visit, arg);
 }
 
@@ -85,6 +86,7 @@ void state::clear() {
   type.reset();
   buffered_protocol.reset();
   transport_socket.reset();
+  native_receiver.type.reset();
 }
 
 // ---- the transport's life

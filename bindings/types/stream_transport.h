@@ -45,8 +45,9 @@ struct method_names {
 // A read that is under way: from receive_into() to what the protocol is told. No other transport of the
 // interpreter reads meanwhile, as the GIL is held and no Python code runs.
 struct read_in_progress {
-  py::ref exact;     // the bytes object that a large read goes straight into
-  Py_buffer view{};  // the buffered protocol's memory
+  py::ref exact;          // the bytes object that a large read goes straight into
+  Py_buffer view{};       // the buffered protocol's memory
+  bool natively = false;  // it is the native_receiver's
 };
 
 inline constexpr std::size_t most_per_read = 256 * 1024;  // asyncio's max_size
@@ -55,6 +56,14 @@ inline constexpr std::size_t most_per_read = 256 * 1024;  // asyncio's max_size
 // there an allocator puts what it maps: AMD's with a fast `rep movsb`, by which the kernel copies.
 struct page_aligned_memory {
   alignas(4096) std::array<std::byte, most_per_read> bytes;
+};
+
+// A protocol of ours that takes what is received past its Python methods: TLS. `memory` is empty where one of
+// these is overridden; false, and null: an exception is set.
+struct native_receiver {
+  py::ref type;
+  std::span<std::byte> (*memory)(PyObject* protocol) = nullptr;
+  bool (*received)(PyObject* protocol, std::size_t count) = nullptr;
 };
 
 struct state {
@@ -67,6 +76,7 @@ struct state {
   // copy.
   std::unique_ptr<page_aligned_memory> read_memory;
   read_in_progress reading;
+  transports::native_receiver native_receiver;
   // What the readers run in that have changed no context variable: see transport::run_reader().
   handles::context_cache contexts;
 
@@ -226,6 +236,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   py::ref peer_name();
   py::ref name_by(const py::ref& method, int (*ask)(int, sockaddr*, socklen_t*));
   std::span<std::byte> protocol_memory();
+  std::span<std::byte> receiver_memory();
   std::span<std::byte> exact_memory();
   void release_view();
   void release_read_memory();

@@ -25,7 +25,10 @@ void transport::read_once() {
 }
 
 std::span<std::byte> transport::receive_into() {
-  if (buffered_) return protocol_memory();
+  if (buffered_) {
+    const std::span<std::byte> memory = receiver_memory();
+    return memory.empty() ? protocol_memory() : memory;
+  }
   if (last_read_was_large_) {
     if (const std::span<std::byte> memory = exact_memory(); !memory.empty()) return memory;
   }
@@ -42,6 +45,16 @@ std::span<std::byte> transport::exact_memory() {
     return {};
   }
   return {reinterpret_cast<std::byte*>(PyBytes_AS_STRING(types_.reading.exact.get())), size};
+}
+
+// Empty if the protocol has to be asked by its methods.
+std::span<std::byte> transport::receiver_memory() {
+  PyObject* const protocol = held().protocol.get();
+  const native_receiver& receiver = types_.native_receiver;
+  if (protocol == nullptr || reinterpret_cast<PyObject*>(Py_TYPE(protocol)) != receiver.type.get()) return {};
+  const std::span<std::byte> memory = receiver.memory(protocol);
+  types_.reading.natively = !memory.empty();
+  return memory;
 }
 
 std::span<std::byte> transport::protocol_memory() {
@@ -72,6 +85,7 @@ void transport::release_view() {
 }
 
 void transport::release_read_memory() {
+  types_.reading.natively = false;
   release_view();
   types_.reading.exact.reset();
 }
@@ -89,6 +103,13 @@ py::ref transport::received_bytes(std::size_t count) {
 
 void transport::received(std::size_t count) {
   last_read_was_large_ = count >= large_read;
+  if (std::exchange(types_.reading.natively, false)) {
+    const py::ref protocol = held().protocol;
+    if (!types_.native_receiver.received(protocol.get(), count)) {
+      fatal("Fatal error: protocol.buffer_updated() call failed.");
+    }
+    return;
+  }
   if (types_.reading.view.obj != nullptr) {
     release_view();
     const py::ref size = py::ref::steal(PyLong_FromSize_t(count));

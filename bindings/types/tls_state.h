@@ -3,6 +3,8 @@
 
 #include <Python.h>
 
+#include <array>
+
 #include "bindings/py/ref.h"
 
 namespace triga::tls {
@@ -27,16 +29,26 @@ struct state {
   py::ref ssl_object, memory_bio;         // ssl.SSLObject and ssl.MemoryBIO
   // ssl.MemoryBIO's own, for objects of exactly that class; null where another class stands under its name.
   py::ref bio_pending, bio_read, bio_write;
+  py::ref inner_object;  // _ssl._SSLSocket, and the same of its methods
+  py::ref inner_read, inner_write;
   py::ref again_errors;                                    // a tuple: more of the peer's bytes are needed
   py::ref in_handshake, wrapped, flushing, shutting_down;  // members of sslproto.SSLProtocolState
   // Where native transports receive for every TLS connection of this interpreter, which owns it. The GIL is
   // held from the recv(2) until the bytes are in the connection's own MemoryBIO.
   py::ref received_view;
   char* received = nullptr;
+  py::ref received_bytes;  // shows received[:received_size], to who takes them at once
+  Py_ssize_t received_size = 0;
+  // The version of the whole class in which its methods were last seen to be the native half's: see
+  // is_as_made().
+  unsigned int checked_version = 0;
   method_names names;
 
   int traverse(visitproc visit, void* arg) const;
   void clear();
+
+ private:
+  [[nodiscard]] std::array<py::ref state::*, 19> objects() const noexcept;
 };
 
 }  // namespace triga::tls

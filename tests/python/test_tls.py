@@ -355,3 +355,43 @@ def test_an_error_of_the_program_ends_the_connection(contexts: Any) -> None:
         assert "Fatal error on SSL protocol" in [each["message"] for each in reports]
 
     asyncio.run(main())
+
+
+HOT = ["get_buffer", "buffer_updated", "_do_read", "_do_read__copied", "_process_outgoing"]
+
+
+@pytest.mark.parametrize("method", HOT)
+@pytest.mark.parametrize("where", ["class", "instance"])
+def test_an_overridden_method_is_called(
+    run: Any, contexts: Any, monkeypatch: pytest.MonkeyPatch, where: str, method: str
+) -> None:
+    """The native half calls its own methods as functions only while nobody has put others in their places."""
+    called: list[str] = []
+
+    def counted(original: Any, *given: Any) -> Any:
+        called.append(method)
+        return original(*given)
+
+    async def main() -> None:
+        async with served(contexts) as (reader, writer):
+            writer.write(b"before")
+            assert await reader.readexactly(6) == b"before"
+            protocol: Any = writer.transport._ssl_protocol
+            owner = protocol if where == "instance" else type(protocol)
+            original = getattr(owner, method)
+            if where == "instance":
+                setattr(protocol, method, lambda *given: counted(original, *given))
+            else:
+                monkeypatch.setattr(owner, method, lambda self, *given: counted(original, self, *given))
+            writer.write(b"between")
+            assert await reader.readexactly(7) == b"between"
+            assert called
+            monkeypatch.undo()
+            if where == "instance":
+                delattr(protocol, method)
+            called.clear()
+            writer.write(b"after")
+            assert await reader.readexactly(5) == b"after"
+            assert not called
+
+    run(main)

@@ -51,6 +51,7 @@ if ssl is not None:
         stock_protocol=StockProtocol,
         ssl_object=ssl.SSLObject,
         memory_bio=ssl.MemoryBIO,
+        inner_object=ssl._ssl._SSLSocket,
         again_errors=sslproto.SSLAgainErrors,
         in_handshake=sslproto.SSLProtocolState.DO_HANDSHAKE,
         wrapped=sslproto.SSLProtocolState.WRAPPED,
