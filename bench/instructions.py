@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.machine import versions
-from bench.measure import PROGRAMS, TIME_LIMIT, Failed, lines_of, server_kind
+from bench.measure import PROGRAMS, TIME_LIMIT, Failed, lines_of, load_command, server_kind
 from bench.native_programs import build
 from bench.rows import ROWS, Echo, Row
 
@@ -62,8 +62,7 @@ def command_of(python: str, row: Row, arm: str, scale: float) -> list[str]:
 
 def load(native: Path, echo: Echo, where: str, pid: int) -> int:
     """Sends the messages; how many there were with those that warm up."""
-    numbers = [echo.connections, echo.size, echo.messages, pid]
-    command = [str(native / "echo_load"), echo.transport, where, *map(str, numbers)]
+    command = load_command(native, echo, where, pid)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=TIME_LIMIT * SLOWER)
     return echo.messages + echo.messages // 10
 

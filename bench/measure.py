@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -92,11 +92,16 @@ class Bench:
 
     def load(self, echo: Echo, server: list[str], environment: Mapping[str, str]) -> dict[str, float]:
         """Starts the server, loads it, and returns what the load says."""
-        messages = max(200, int(echo.messages * self.scale))
+        scaled = replace(echo, messages=max(200, int(echo.messages * self.scale)))
         with started(server, environment) as (process, where):
-            load = [str(self.native / "echo_load"), echo.transport, where]
-            numbers = [echo.connections, echo.size, messages, process.pid]
-            return last_line([*load, *map(str, numbers)], {})
+            return last_line(load_command(self.native, scaled, where, process.pid), {})
+
+
+def load_command(native: Path, echo: Echo, where: str, pid: int) -> list[str]:
+    """What loads the server, which listens there."""
+    program, *kind = ["https_load"] if echo.transport == "https" else ["echo_load", echo.transport]
+    numbers = [echo.connections, echo.size, echo.messages, pid]
+    return [str(native / program), *kind, where, *map(str, numbers)]
 
 
 def server_kind(echo: Echo) -> str:

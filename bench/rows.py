@@ -34,9 +34,9 @@ class Echo:
 
     @property
     def transport(self) -> str:
-        """What bench/native/echo_load and echo_server call it."""
-        if self.server in HTTP_SERVERS:
-            return "http"
+        """What bench/native calls it."""
+        if self.server.partition("_")[0] in HTTP_SERVERS:
+            return "https" if self.server.endswith("_tls") else "http"
         return self.server if self.server in ("udp", "unix", "accept", "idle") else "tcp"
 
 
@@ -218,6 +218,9 @@ def _http() -> list[Row]:
         floor = _echo_floor(Echo("protocols", 100, 150, 60_000))  # about what the head and the body are
         rows.append(Row("http", server, f"{server}, plaintext", "http", LOOPS, floor, 1.15, "uvloop", "us CPU", echo,
                         needs=(server,)))  # fmt: skip
+    echo = Echo("uvicorn_tls", 100, len(b"Hello, World!"), 20_000)
+    rows.append(Row("http", "uvicorn_tls", "uvicorn, TLS", "http", LOOPS, (), 1.5, "uvloop", "us CPU", echo,
+                    needs=("uvicorn",)))  # fmt: skip
     return rows
 
 

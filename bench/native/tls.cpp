@@ -5,7 +5,6 @@
 //   tls echo SIZE COUNT     COUNT messages there and back
 //   tls bulk SIZE COUNT     COUNT messages there
 #include <arpa/inet.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -19,46 +18,15 @@
 #include <string>
 #include <vector>
 
-#include "common.h"
+#include "openssl.h"
 
 namespace {
-
-// OpenSSL's, loaded at run time, since the headers need not be installed.
-struct SSL;
-struct SSL_CTX;
-struct BIO;
-
-void* library() {
-  static void* const loaded = dlopen("libssl.so.3", RTLD_NOW | RTLD_GLOBAL);
-  if (loaded == nullptr)
-    std::fputs("tls: there is no libssl.so.3 (OpenSSL 3) on this machine\n", stderr), std::exit(1);
-  return loaded;
-}
-
-template <class Function>
-Function* named(const char* name) {
-  void* const found = dlsym(library(), name);
-  if (found == nullptr) std::fprintf(stderr, "tls: libssl.so.3 has no %s\n", name), std::exit(1);
-  return reinterpret_cast<Function*>(found);
-}
 
 const auto bio_new = named<BIO*(const void*)>("BIO_new");
 const auto bio_s_mem = named<const void*()>("BIO_s_mem");
 const auto bio_read = named<int(BIO*, void*, int)>("BIO_read");
 const auto bio_write = named<int(BIO*, const void*, int)>("BIO_write");
-const auto ssl_new = named<SSL*(SSL_CTX*)>("SSL_new");
 const auto ssl_set_bio = named<void(SSL*, BIO*, BIO*)>("SSL_set_bio");
-const auto ssl_do_handshake = named<int(SSL*)>("SSL_do_handshake");
-const auto ssl_read = named<int(SSL*, void*, int)>("SSL_read");
-const auto ssl_write = named<int(SSL*, const void*, int)>("SSL_write");
-
-void require(bool done, const char* what) {
-  if (!done) std::fprintf(stderr, "tls: %s failed\n", what), std::exit(1);
-}
-
-SSL_CTX* client_context() {
-  return named<SSL_CTX*(const void*)>("SSL_CTX_new")(named<const void*()>("TLS_client_method")());
-}
 
 // With a key and a certificate of its own, as bench/programs/tls.py makes them, which are in no file
 // afterwards.

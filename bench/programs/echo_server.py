@@ -1,12 +1,11 @@
 """An echo server on the arm's loop: ``echo_server.py KIND ARM``. Prints its port (or path), serves until stdin closes.
 
-Kinds: protocols, buffered, streams, sock, udp, unix, tls_protocols, tls_streams, accept (closes at once), idle.
+Kinds: protocols, buffered, streams, sock, udp, unix, accept (closes at once), idle.
 """
 
 import asyncio
 import os
 import socket
-import ssl
 import sys
 import tempfile
 from pathlib import Path
@@ -84,13 +83,6 @@ async def accept_sockets(loop, listener):
         task.add_done_callback(tasks.discard)
 
 
-def tls_context():
-    """A server's context with the certificate that the benchmark made (BENCH_CERTIFICATE: certificate and key)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(os.environ["BENCH_CERTIFICATE"])
-    return context
-
-
 async def start(kind, folder):
     """Starts the server; returns what to keep alive, and its port or path."""
     loop = asyncio.get_running_loop()
@@ -104,13 +96,12 @@ async def start(kind, folder):
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         listener.setblocking(False)
         return loop.create_task(accept_sockets(loop, listener)), listener.getsockname()[1]
-    context = tls_context() if kind.startswith("tls_") else None
-    if kind.endswith("streams"):
-        server = await asyncio.start_server(echo_stream, "127.0.0.1", 0, ssl=context, backlog=1024)
+    if kind == "streams":
+        server = await asyncio.start_server(echo_stream, "127.0.0.1", 0, backlog=1024)
     else:
         protocols = {"buffered": EchoBuffered, "accept": CloseAtOnce}
         protocol = protocols.get(kind, EchoProtocol)
-        server = await loop.create_server(protocol, "127.0.0.1", 0, ssl=context, backlog=1024)
+        server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=1024)
     return server, server.sockets[0].getsockname()[1]
 
 

@@ -1,11 +1,13 @@
-"""A web server on the arm's loop: ``http_server.py uvicorn|aiohttp ARM``. Prints its port, ends with stdin."""
+"""A web server on the arm's loop: ``http_server.py uvicorn|uvicorn_tls|aiohttp ARM``: prints its port, ends with stdin."""
 
 import asyncio
 import os
 import socket
 import sys
+import tempfile
 
 from arm_loop import serve
+from tls import contexts
 
 BODY = b"Hello, World!"
 
@@ -17,11 +19,15 @@ async def application(scope, receive, send):
     await send({"type": "http.response.body", "body": BODY})
 
 
-def start_uvicorn(listener):
+def start_uvicorn(listener, tls):
     """A task that serves."""
     import uvicorn
 
     config = uvicorn.Config(application, access_log=False, log_level="error", lifespan="off")
+    config.load()
+    if tls:
+        with tempfile.TemporaryDirectory() as folder:
+            config.ssl, _ = contexts(folder)
     return asyncio.get_running_loop().create_task(uvicorn.Server(config).serve(sockets=[listener]))
 
 
@@ -45,7 +51,10 @@ async def start(kind):
     """Starts the server; returns what to keep alive, and its port."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listener.setblocking(False)
-    kept = start_uvicorn(listener) if kind == "uvicorn" else await start_aiohttp(listener)
+    if kind == "aiohttp":
+        kept = await start_aiohttp(listener)
+    else:
+        kept = start_uvicorn(listener, tls=kind == "uvicorn_tls")
     return kept, listener.getsockname()[1]
 
 

@@ -113,8 +113,10 @@ def test_a_row_is_measured_in_turns(tmp_path: Path) -> None:
     assert measured.arms["stdlib"].median > 0 and measured.arms["stdlib"].cpu_us > 0
 
 
-def test_the_least_loop_runs_every_scenario_whose_limit_it_is(tmp_path: Path) -> None:
-    limits = {floor for row in ROWS for floor in row.floors if floor.command[0] == "least_loop"}
+@pytest.mark.parametrize("program", ["loop", "least_tls"])
+def test_a_limit_in_an_extension_runs_every_scenario_whose_limit_it_is(tmp_path: Path, program: str) -> None:
+    """The least loop, and the ssl module's objects with nothing around them."""
+    limits = {floor for row in ROWS for floor in row.floors if floor.command[0] == program}
     assert limits
     for floor in limits:
         assert Bench(sys.executable, tmp_path, 0.01).run_floor(floor).value > 0
