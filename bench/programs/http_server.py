@@ -1,4 +1,4 @@
-"""A web server on the arm's loop: ``http_server.py uvicorn|uvicorn_tls|aiohttp ARM``: prints its port, ends with stdin."""
+"""A web server on the arm's loop: ``http_server.py uvicorn|uvicorn_tls|aiohttp ARM``; prints its port."""
 
 import asyncio
 import os
