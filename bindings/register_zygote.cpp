@@ -239,10 +239,14 @@ void register_zygote(pb::module_& core) {
       .def_property_readonly("listener", &proc::zygote_server::listener)
       .def("set_control",
            [](proc::zygote_server& server, int control) { server.set_control(unique_fd(control)); });
-  pb::class_<proc::working_set>(core, "WorkingSet", "The pages that a clone of the zygote comes to need.")
+  pb::class_<proc::working_set>(core, "WorkingSet", "The pages that a forked process comes to write to.")
       .def(pb::init())
       .def("learn", &proc::working_set::learn,
            "In a process that is about to end: notes its pages, if it is the first. Returns whether it was.")
+      .def("copy_at_fork", &proc::working_set::copy_at_fork,
+           "In the process that is forked, while a child lives: has later forks copy those pages at once. "
+           "Returns "
+           "whether they will, None while nothing is known.")
       .def("populate", &proc::working_set::populate,
            "In a fresh clone: has the kernel make those pages the clone's own. Returns how many there are.");
   core.def("clone_as_sibling", &clone_as_sibling,

@@ -20,8 +20,9 @@ namespace {
 constexpr unsigned setup_no_mmap = 1U << 14;
 constexpr unsigned setup_registered_only = 1U << 15;
 constexpr unsigned enter_registered = 1U << 4;
-constexpr unsigned unregister_rings = 21U | 1U << 31;  // IORING_REGISTER_USE_REGISTERED_RING
-constexpr unsigned has_news = 1U << 1 | 1U << 2;       // IORING_SQ_CQ_OVERFLOW, IORING_SQ_TASKRUN
+constexpr unsigned register_registered = 1U << 31;  // IORING_REGISTER_USE_REGISTERED_RING
+constexpr unsigned unregister_rings = 21U;
+constexpr unsigned has_news = 1U << 1 | 1U << 2;  // IORING_SQ_CQ_OVERFLOW, IORING_SQ_TASKRUN
 
 // Rings in the program's own memory have to fit a page each.
 constexpr std::size_t page = 4096;
@@ -126,10 +127,25 @@ uring::~uring() {
   if (number_ >= 0 && !descriptor_ && made_here()) {
     io_uring_rsrc_update which{};
     which.offset = static_cast<unsigned>(number_);
-    syscall(SYS_io_uring_register, number_, unregister_rings, &which, 1);
+    static_cast<void>(call_register(unregister_rings, &which, 1));
   }
   if (rings_ != nullptr) munmap(rings_, rings_size_);
   if (entries_ != nullptr) munmap(entries_, entries_size_);
+}
+
+long uring::call_register(unsigned operation, const void* argument, unsigned count) const noexcept {
+  if (!descriptor_) operation |= register_registered;
+  return syscall(SYS_io_uring_register, number_, operation, argument, count);
+}
+
+bool uring::register_buffers(std::span<const iovec> buffers) noexcept {
+  if (!descriptor_ && !made_here()) {  // the number means another ring here, or none
+    errno = EBADF;
+    return false;
+  }
+  if (call_register(IORING_UNREGISTER_BUFFERS, nullptr, 0) < 0 && errno != ENXIO) return false;
+  if (buffers.empty()) return true;
+  return call_register(IORING_REGISTER_BUFFERS, buffers.data(), static_cast<unsigned>(buffers.size())) == 0;
 }
 
 bool uring::supports(std::uint8_t operation) const {
@@ -138,7 +154,7 @@ bool uring::supports(std::uint8_t operation) const {
   std::vector<std::uint64_t> room((sizeof(io_uring_probe) + most * sizeof(io_uring_probe_op)) /
                                   sizeof(std::uint64_t));
   auto* const probe = reinterpret_cast<io_uring_probe*>(room.data());
-  if (syscall(SYS_io_uring_register, number_, IORING_REGISTER_PROBE, probe, most) < 0) return false;
+  if (call_register(IORING_REGISTER_PROBE, probe, most) < 0) return false;
   return operation <= probe->last_op && (probe->ops[operation].flags & IO_URING_OP_SUPPORTED) != 0;
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <linux/io_uring.h>
+#include <sys/uio.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "runtime/base/unique_fd.h"
 
@@ -37,11 +39,19 @@ class uring {
   uring& operator=(uring&&) = delete;
   ~uring();
 
+  // In a process that inherited the memory of a ring without a descriptor, but not the ring: its end takes
+  // nothing else down.
+  void disown() noexcept { number_ = -1; }
+
   // To be watched for completions (readable); -1 for a ring without a descriptor.
   [[nodiscard]] int fd() const noexcept { return descriptor_.get(); }
 
   // Does the kernel know the operation? Never before Linux 5.6, which cannot tell.
   [[nodiscard]] bool supports(std::uint8_t operation) const;
+
+  // Pins that memory, as long as the ring is there or until the next call; none unpins. False with errno set,
+  // and nothing is pinned. In the thread that made the ring.
+  bool register_buffers(std::span<const iovec> buffers) noexcept;
 
   // The next entry to fill in, zeroed. Null: submit() first. What was prepared and not submitted goes along
   // with the next submit().
@@ -76,6 +86,7 @@ class uring {
   bool set_up(const options& wanted) noexcept;
   bool map_own_memory(io_uring_params& given) noexcept;
   bool map_shared(const io_uring_params& given) noexcept;
+  [[nodiscard]] long call_register(unsigned operation, const void* argument, unsigned count) const noexcept;
   [[nodiscard]] unsigned& word(std::uint32_t offset) const noexcept {
     return *reinterpret_cast<unsigned*>(static_cast<char*>(rings_) + offset);
   }

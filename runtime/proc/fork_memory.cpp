@@ -40,7 +40,7 @@ char* map_huge_page() noexcept {
 constexpr std::uintptr_t largest_heap = std::uintptr_t{256} << 20;
 
 bool is_private_memory(const mapping& each) {
-  return each.rights == "rw-p" && each.inode == "0" && each.end - each.start <= largest_heap;
+  return each.is_private_data && !each.has_file && each.end - each.start <= largest_heap;
 }
 
 }  // namespace

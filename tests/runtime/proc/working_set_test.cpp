@@ -7,15 +7,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstddef>
 #include <functional>
+#include <optional>
+
+#include "runtime/proc/copied_pages.h"
+#include "runtime/proc/pagemap.h"
 
 namespace triga::proc {
 namespace {
 
 constexpr std::size_t pages = 2 * working_set::most_pages;
-
-std::size_t page_size() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
 long minor_faults() {
   rusage used{};
@@ -54,8 +57,10 @@ class memory {
     return faults < few;
   }
 
- private:
+  [[nodiscard]] char* begin() const { return begin_; }
   static std::size_t size() { return pages * page_size(); }
+
+ private:
   char* begin_;
 };
 
@@ -102,6 +107,89 @@ TEST(WorkingSet, AProcessThatWroteToMoreThanTheBoundIsNotFollowed) {
     return set.learn();
   }));
   EXPECT_TRUE(in_child([&] { return set.populate() <= working_set::most_pages && !shared.owns(9, 20); }));
+}
+
+// A child that does nothing until it is ended, as one that waits in reserve.
+class waiting_child {
+ public:
+  waiting_child() : pid_(::fork()) {
+    if (pid_ == 0) {
+      for (;;) ::pause();
+    }
+  }
+  waiting_child(const waiting_child&) = delete;
+  waiting_child& operator=(const waiting_child&) = delete;
+  waiting_child(waiting_child&&) = delete;
+  waiting_child& operator=(waiting_child&&) = delete;
+  ~waiting_child() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+ private:
+  pid_t pid_;
+};
+
+// As above, in huge pages where the machine gives them. With a copy of a whole one the child would own
+// others.
+void lie_in_huge_pages(const memory& shared) {
+  constexpr int collapse = 25;  // MADV_COLLAPSE
+  ::madvise(shared.begin(), memory::size(), MADV_HUGEPAGE);
+  ::madvise(shared.begin(), memory::size(), collapse);
+}
+
+class CopiesAtFork : public testing::TestWithParam<bool> {};
+
+TEST_P(CopiesAtFork, TheNextProcessHasThePagesAndNoOthers) {
+  working_set set;
+  memory shared;
+  if (GetParam()) lie_in_huge_pages(shared);
+  EXPECT_EQ(set.copy_at_fork(), std::nullopt) << "nothing is known yet";
+  ASSERT_TRUE(in_child([&] {
+    shared.write(70, 40);
+    return set.learn();
+  }));
+  {
+    const waiting_child sharer;
+    if (!set.copy_at_fork().value_or(false))
+      GTEST_SKIP() << "this kernel has no io_uring without a descriptor";
+  }
+  for (int turn = 0; turn < 3; ++turn) {
+    EXPECT_TRUE(in_child([&] { return shared.owns(70, 40) && !shared.owns(200, 40); })) << turn;
+    shared.write(0, pages);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(WorkingSet, CopiesAtFork, testing::Bool(),
+                         [](const auto& each) { return each.param ? "OfHugePages" : "OfSmallPages"; });
+
+TEST(CopiesAtFork, AChildHasNoPartInIt) {
+  working_set set;
+  memory shared;
+  ASSERT_TRUE(in_child([&] {
+    shared.write(70, 40);
+    return set.learn();
+  }));
+  const waiting_child sharer;
+  if (!set.copy_at_fork().value_or(false)) GTEST_SKIP() << "this kernel has no io_uring without a descriptor";
+  EXPECT_TRUE(in_child([&] {
+    if (!in_child([&] { return !shared.owns(70, 40); })) return false;
+    const waiting_child grandchild;
+    return set.copy_at_fork().value_or(false) && in_child([&] { return shared.owns(70, 40); });
+  })) << "it may ask for its own";
+  EXPECT_TRUE(in_child([&] { return shared.owns(70, 40); }));
+}
+
+TEST(CopiesAtFork, MoreThanTheLimitIsLeftToWrites) {
+  working_set set;
+  memory shared;
+  ASSERT_TRUE(in_child([&] {
+    shared.write(0, copied_pages::limit() + 1);
+    return set.learn();
+  }));
+  const waiting_child sharer;
+  static_cast<void>(set.copy_at_fork());
+  EXPECT_TRUE(in_child([&] { return !shared.owns(0, 40); }));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ from multiprocessing import process, util
 from types import ModuleType
 
 from triga._core import ChildProcess
+from triga._processes import shared_pages
 from triga._processes.child import native_bases, own_pidfd
-from triga._processes.shared_pages import keep_shared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ def _run_child(process_obj: process.BaseProcess, parent_sentinel: int) -> None:
     finally:
         if _CHILD_RUNS_ATEXIT:
             atexit._run_exitfuncs()
-        os._exit(code)
+        try:
+            shared_pages.before_exit()
+        finally:
+            os._exit(code)
 
 
 def _owned(pid: int) -> ChildProcess:
@@ -74,12 +77,13 @@ def make_popen(module: ModuleType) -> type:
 
         def _launch(self, process_obj: process.BaseProcess) -> None:
             parent_sentinel = own_pidfd()
-            keep_shared()
+            shared_pages.before_fork()
             with _tracker_kept():
                 pid = os.fork()
             if pid == 0:
                 _run_child(process_obj, parent_sentinel)
             self._adopt(_owned(pid))
+            shared_pages.after_fork()
 
     Popen.__module__ = module.__name__
     Popen.__qualname__ = "Popen"
