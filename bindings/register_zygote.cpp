@@ -202,6 +202,12 @@ void use_huge_arenas() {
   PyObject_SetArenaAllocator(&ours);
 }
 
+std::size_t collapse_filled_memory(double seconds) {
+  // Safe: nothing of Python's is touched but its memory, which stays what it is.
+  const py::gil_release unlocked;
+  return proc::collapse_filled_memory(nanoseconds(static_cast<std::int64_t>(seconds * 1e9)));
+}
+
 std::size_t make_immortal(const pb::list& objects) { return py::make_immortal(objects.ptr()); }
 
 std::size_t make_modules_immortal(const pb::list& modules) {
@@ -267,6 +273,8 @@ void register_zygote(pb::module_& core) {
   core.def("use_small_pages", &proc::use_small_pages, "Ends that, in a process that was forked.");
   core.def("collapse_into_huge_pages", &proc::collapse_into_huge_pages,
            "Moves the memory that this process has already into huge pages. Returns how many were made.");
+  core.def("collapse_filled_memory", &collapse_filled_memory, pb::arg("seconds"),
+           "The same where nearly all of the memory is in use, and for so long. Returns how many there are.");
   core.def("consolidate_heap", &proc::consolidate_heap,
            "Brings together what was freed to the C library in small pieces, before a fork.");
   core.def("make_immortal", &make_immortal, pb::arg("objects"),

@@ -3,11 +3,15 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
+#include <vector>
 
 #include "runtime/proc/memory_map.h"
+#include "runtime/proc/pagemap.h"
 
 namespace triga::proc {
 namespace {
@@ -43,6 +47,21 @@ bool is_private_memory(const mapping& each) {
   return each.is_private_data && !each.has_file && each.end - each.start <= largest_heap;
 }
 
+// Moves what each of those addresses has behind it, of all that lie at a huge page's.
+std::size_t collapse_where(const std::function<bool(std::uintptr_t)>& is_wanted) {
+  std::size_t made = 0;
+  for (const mapping& each : memory_map()) {
+    if (!is_private_memory(each)) continue;
+    const std::uintptr_t first = (each.start + huge_page - 1) / huge_page * huge_page;
+    for (std::uintptr_t at = first; at + huge_page <= each.end; at += huge_page) {
+      if (!is_wanted(at)) continue;
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): an address that the kernel told
+      if (::madvise(reinterpret_cast<void*>(at), huge_page, collapse_advice) == 0) ++made;
+    }
+  }
+  return made;
+}
+
 }  // namespace
 
 void* map_arena() noexcept {
@@ -59,16 +78,18 @@ void* map_arena() noexcept {
 void use_small_pages() noexcept { huge.store(false, std::memory_order_relaxed); }
 
 std::size_t collapse_into_huge_pages() {
-  std::size_t made = 0;
-  for (const mapping& each : memory_map()) {
-    if (!is_private_memory(each)) continue;
-    const std::uintptr_t first = (each.start + huge_page - 1) / huge_page * huge_page;
-    for (std::uintptr_t at = first; at + huge_page <= each.end; at += huge_page) {
-      // NOLINTNEXTLINE(performance-no-int-to-ptr): an address that the kernel told
-      if (::madvise(reinterpret_cast<void*>(at), huge_page, collapse_advice) == 0) ++made;
-    }
-  }
-  return made;
+  return collapse_where([](std::uintptr_t) { return true; });
+}
+
+std::size_t collapse_filled_memory(nanoseconds time) {
+  const time_point end = deadline_after(time);
+  const pagemap map;
+  std::vector<std::uint64_t> entries(huge_page / page_size());
+  return collapse_where([&](std::uintptr_t at) {
+    if (monotonic_clock::now() >= end || !map.read(at / page_size(), entries)) return false;
+    const auto used = static_cast<std::size_t>(std::ranges::count_if(entries, &pagemap::is_private));
+    return used >= entries.size() - entries.size() / 8;
+  });
 }
 
 void consolidate_heap() noexcept {

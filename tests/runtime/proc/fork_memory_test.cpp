@@ -8,12 +8,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
+
+#include "runtime/proc/pagemap.h"
 
 namespace triga::proc {
 namespace {
@@ -62,6 +66,7 @@ TEST(ForkMemory, ThreadsThatAskAtOnceGetArenasOfTheirOwn) {
   std::mutex mutex;
   std::set<std::uintptr_t> seen;
   std::vector<std::thread> askers;
+  askers.reserve(threads);
   for (int i = 0; i < threads; ++i) {
     askers.emplace_back([&] {
       for (int k = 0; k < each; ++k) {
@@ -96,15 +101,77 @@ TEST(ForkMemory, AForkedProcessGoesOnWithSmallPages) {
   EXPECT_EQ(status, 0);
 }
 
+// Three huge pages' worth of memory, of which the first `used` small pages of each are in use.
+class spread_memory {
+ public:
+  explicit spread_memory(std::size_t used)
+      : used_(used),
+        begin_(static_cast<unsigned char*>(
+            ::mmap(nullptr, 4 * huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))),
+        first_((number(begin_) + huge_page - 1) / huge_page * huge_page - number(begin_)) {
+    ::madvise(begin_, 4 * huge_page, MADV_NOHUGEPAGE);
+    each([](unsigned char& byte, std::size_t page) { byte = static_cast<unsigned char>(page); });
+    ::madvise(begin_, 4 * huge_page, MADV_HUGEPAGE);
+  }
+  spread_memory(const spread_memory&) = delete;
+  spread_memory& operator=(const spread_memory&) = delete;
+  spread_memory(spread_memory&&) = delete;
+  spread_memory& operator=(spread_memory&&) = delete;
+  ~spread_memory() { ::munmap(begin_, 4 * huge_page); }
+
+  [[nodiscard]] bool is_unchanged() const {
+    bool same = true;
+    each([&](const unsigned char& byte, std::size_t page) {
+      same &= byte == static_cast<unsigned char>(page);
+    });
+    return same;
+  }
+
+  // How many small pages are there.
+  [[nodiscard]] std::size_t size() const {
+    std::vector<unsigned char> there(3 * huge_page / page_size());
+    ::mincore(begin_ + first_, 3 * huge_page, there.data());
+    return static_cast<std::size_t>(
+        std::ranges::count_if(there, [](unsigned char each) { return each & 1; }));
+  }
+
+ private:
+  template <class Use>
+  void each(Use use) const {
+    for (std::size_t piece = 0; piece < 3; ++piece) {
+      for (std::size_t page = 0; page < used_; ++page)
+        use(begin_[first_ + piece * huge_page + page * page_size()], page);
+    }
+  }
+
+  std::size_t used_;
+  unsigned char* begin_;
+  std::size_t first_;
+};
+
 TEST(ForkMemory, CollapsingKeepsWhatTheMemoryHolds) {
-  constexpr std::size_t size = 3 * huge_page;
-  auto* const memory = static_cast<unsigned char*>(
-      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  ASSERT_NE(memory, MAP_FAILED);
-  for (std::size_t at = 0; at < size; at += 4096) memory[at] = static_cast<unsigned char>(at >> 12);
+  const spread_memory filled(huge_page / page_size());
   collapse_into_huge_pages();
-  for (std::size_t at = 0; at < size; at += 4096) ASSERT_EQ(memory[at], static_cast<unsigned char>(at >> 12));
-  ::munmap(memory, size);
+  EXPECT_TRUE(filled.is_unchanged());
+}
+
+TEST(ForkMemory, AProgramsMemoryIsCollapsedWhereItIsFilledAndDoesNotGrowElsewhere) {
+  constexpr nanoseconds minute = std::chrono::minutes(1);
+  const std::size_t half = huge_page / page_size() / 2;
+  const spread_memory sparse(half);
+  const spread_memory filled(2 * half - 10);
+  const std::size_t before = filled.size();
+  if (collapse_filled_memory(minute) == 0) GTEST_SKIP() << "this kernel makes no huge pages";
+  EXPECT_TRUE(filled.is_unchanged());
+  EXPECT_TRUE(sparse.is_unchanged());
+  EXPECT_EQ(before, 3 * (2 * half - 10));
+  EXPECT_EQ(filled.size(), 3 * 2 * half) << "of huge pages, all of which is there";
+  EXPECT_EQ(sparse.size(), 3 * half);
+}
+
+TEST(ForkMemory, NothingIsCollapsedWhenItsTimeIsOver) {
+  const spread_memory filled(huge_page / page_size());
+  EXPECT_EQ(collapse_filled_memory(nanoseconds::zero()), 0U);
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose malloc is another

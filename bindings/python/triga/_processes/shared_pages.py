@@ -11,11 +11,14 @@ import os
 import sys
 from multiprocessing import process
 
-from triga._core import WorkingSet, consolidate_heap, make_modules_immortal
+from triga._core import WorkingSet, collapse_filled_memory, consolidate_heap, make_modules_immortal
 
 # A program's memory changes as it runs, so what its children write to is asked anew when it has forked so many times
 # more often.
 _OFTENER = 8
+# At each of these occasions the program's memory is moved into huge pages, of which a fork copies one entry and not
+# 512, for as many seconds at most.
+_LONGEST_PAUSE = 0.01
 
 
 class _Program:
@@ -31,8 +34,11 @@ class _Program:
         self.next_lesson = 0
 
     def begin_lesson(self) -> None:
-        self.next_lesson = _OFTENER * self.forks
+        goes_on, self.next_lesson = self.next_lesson > 0, _OFTENER * self.forks
         self.pages, self.copied = WorkingSet(), False
+        if goes_on:
+            # What would be copied by the fork is not moved, so between the two lists.
+            collapse_filled_memory(_LONGEST_PAUSE)
 
 
 _program = _Program()
