@@ -93,8 +93,10 @@ class event_loop {
   void post_to_turn_end(ready_task& task);
   // Does so now.
   void run_turn_end();
-  // Are several other callbacks still to run in this turn?
-  [[nodiscard]] bool is_busy() const noexcept { return left_in_turn_ >= left_in_busy_turn; }
+  // Are several other callbacks still to run in this turn, or does somebody wait for its end already?
+  [[nodiscard]] bool is_busy() const noexcept {
+    return left_in_turn_ >= left_in_busy_turn || !turn_end_.empty();
+  }
   // Queues native work from any thread, without the client's lock.
   void post_from_any_thread(ready_task& task);
   // Takes native work out of every queue, for an owner that goes before the loop. Looks at all that is

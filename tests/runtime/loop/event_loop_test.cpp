@@ -251,6 +251,19 @@ TEST_F(EventLoop, IsBusyWhileSeveralCallbacksAreLeftInTheTurn) {
   EXPECT_FALSE(loop.is_busy());
 }
 
+TEST_F(EventLoop, IsBusyWhileSomebodyWaitsForTheTurnsEnd) {
+  std::vector<bool> busy;
+  native_task ended([] {});
+  loop.call_soon(callback([&] {
+    busy.push_back(loop.is_busy());
+    loop.post_to_turn_end(ended);
+    busy.push_back(loop.is_busy());
+  }));
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(busy, (std::vector{false, true}));
+  EXPECT_FALSE(loop.is_busy());
+}
+
 // The other thread posts exactly when the loop is about to enter the kernel.
 TEST_F(EventLoop, APostFromAnotherThreadEndsAWaitThatJustBegan) {
   std::binary_semaphore about_to_block(0);
