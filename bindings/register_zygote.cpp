@@ -252,7 +252,7 @@ void register_zygote(pb::module_& core) {
       .def("copy_at_fork", &proc::working_set::copy_at_fork,
            "In the process that is forked, while a child lives: has later forks copy those pages at once. "
            "Returns "
-           "whether they will, None while nothing is known.")
+           "whether they will, None while nothing is known or if the child has ended meanwhile.")
       .def("populate", &proc::working_set::populate,
            "In a fresh clone: has the kernel make those pages the clone's own. Returns how many there are.");
   core.def("clone_as_sibling", &clone_as_sibling,

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/proc/copied_pages.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
 #include <vector>
 
+#include "runtime/base/unique_fd.h"
 #include "runtime/proc/pagemap.h"
 
 namespace triga::proc {
@@ -34,6 +39,29 @@ void add_private(std::vector<iovec>& found, const pagemap& map, const page_run& 
   }
 }
 
+std::size_t size_of(std::span<const iovec> pieces) {
+  std::size_t size = 0;
+  for (const iovec& each : pieces) size += each.iov_len;
+  return size;
+}
+
+// How much memory of this process is pinned, by its count, in which one page of a huge one is all of that. 0
+// if it cannot be had.
+std::size_t pinned_memory() {
+  const unique_fd file(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+  std::array<char, 4096> text{};
+  const ssize_t size = ::read(file.get(), text.data(), text.size());
+  const std::string_view status(text.data(), size < 0 ? 0 : static_cast<std::size_t>(size));
+  constexpr std::string_view name = "\nVmPin:";
+  const std::size_t at = status.find(name);
+  if (at == std::string_view::npos) return 0;
+  const std::string_view value = status.substr(at + name.size());
+  const std::size_t first = std::min(value.find_first_not_of(" \t"), value.size());
+  std::size_t kibibytes = 0;
+  std::from_chars(value.data() + first, value.data() + value.size(), kibibytes);
+  return kibibytes * 1024;
+}
+
 }  // namespace
 
 std::size_t copied_pages::limit() noexcept {
@@ -54,11 +82,11 @@ copied_pages::~copied_pages() {
   if (ring_ != nullptr) static_cast<void>(ring_->register_buffers({}));
 }
 
-bool copied_pages::set(std::span<const page_run> runs) {
+copied_pages::outcome copied_pages::set(std::span<const page_run> runs) {
   drop_inherited();
   if (ring_ == nullptr || !ring_->made_here())
     ring_ = io::uring::make({.entries = 1, .without_descriptor = true});
-  if (ring_ == nullptr) return false;
+  if (ring_ == nullptr) return outcome::refused;
   owner_ = ::getpid();
   std::vector<iovec> pieces;
   const pagemap map;
@@ -68,7 +96,12 @@ bool copied_pages::set(std::span<const page_run> runs) {
     left -= each.count;
     add_private(pieces, map, each);
   }
-  return ring_->register_buffers(pieces);
+  ring_->register_buffers({});
+  const std::size_t before = pinned_memory();
+  if (!ring_->register_buffers(pieces)) return outcome::unshared;  // a huge page may be more than is allowed
+  if (pinned_memory() - before <= size_of(pieces)) return outcome::copied;
+  ring_->register_buffers({});
+  return outcome::unshared;
 }
 
 }  // namespace triga::proc

@@ -39,14 +39,21 @@ class copied_pages {
   copied_pages& operator=(copied_pages&&) = delete;
   ~copied_pages();
 
+  enum class outcome {
+    copied,
+    refused,   // by the kernel, which will not change its mind
+    unshared,  // see set()
+  };
+
   // These pages, in the place of those that were set before: the runs that fit into the limit, as far as they
-  // are private memory that is there. False if the kernel refuses.
+  // are private memory that is there.
   //
   // To be called while a child lives that shares them: what is part of a huge page becomes a page of its own
-  // then. Otherwise a fork would copy the huge page as a whole.
+  // then. Otherwise each fork would copy the huge page as a whole. Where that is seen, because the child has
+  // ended meanwhile, none is set, and to be tried again beside another child.
   //
   // Ends with the thread that calls. Children do not inherit it.
-  bool set(std::span<const page_run> runs);
+  outcome set(std::span<const page_run> runs);
 
  private:
   void drop_inherited() noexcept;

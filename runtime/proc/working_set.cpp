@@ -107,7 +107,9 @@ std::optional<bool> working_set::copy_at_fork() {
   if (!list_ || list_->is != list::known) return std::nullopt;
   const auto known = list_->known_runs();
   const std::vector<page_run> runs(known.begin(), known.end());  // once: another process may write to it
-  return copied_.set(runs);
+  const auto outcome = copied_.set(runs);
+  if (outcome == copied_pages::outcome::unshared && --tries_left_ > 0) return std::nullopt;
+  return outcome == copied_pages::outcome::copied;
 }
 
 std::size_t working_set::populate() const noexcept {

@@ -33,7 +33,8 @@ class working_set {
   bool learn();
 
   // In the process that is forked, while a child of its lives: has each later fork copy those pages at once,
-  // as far as that is allowed. Returns whether it will; nullopt while nothing is known.
+  // as far as that is allowed. Returns whether it will; nullopt while nothing is known, or if the child has
+  // ended meanwhile (some times in turn: then not).
   std::optional<bool> copy_at_fork();
 
   // In a fresh clone: makes those pages its own. Returns how many it asked the kernel for.
@@ -47,6 +48,7 @@ class working_set {
 
   std::unique_ptr<list, unmap> list_;
   copied_pages copied_;
+  int tries_left_ = 3;
 };
 
 }  // namespace triga::proc
