@@ -3,8 +3,10 @@
 #include <pybind11/pybind11.h>
 
 #include <new>
+#include <string>
 
 #include "bindings/module_state.h"
+#include "bindings/py/ref.h"
 #include "bindings/register.h"
 
 namespace triga {
@@ -45,6 +47,62 @@ bool refuse_old_subinterpreter() {
   return false;
 }
 
+// Half of the module's classes are for processes and native tasks, which a program with threads or a loop
+// only never asks for. They are made when a name is asked for that is not there.
+void register_the_rest(pybind11::module_& core) {
+  register_process_pool(core);
+  register_child_process(core);
+  register_descriptor(core);
+  register_zygote(core);
+  register_native(core);
+  register_ipc(core);
+}
+
+// Holds the interpreter's import lock, which each thread may take again, and which a fork waits for.
+class import_lock {
+ public:
+  import_lock() : imp_(pybind11::module_::import("_imp")) { imp_.attr("acquire_lock")(); }
+  import_lock(const import_lock&) = delete;
+  import_lock& operator=(const import_lock&) = delete;
+  import_lock(import_lock&&) = delete;
+  import_lock& operator=(import_lock&&) = delete;
+  ~import_lock() {
+    const pybind11::error_scope before;
+    if (!py::ref::steal(PyObject_CallMethod(imp_.ptr(), "release_lock", nullptr))) PyErr_Clear();
+  }
+
+ private:
+  pybind11::module_ imp_;
+};
+
+void complete(PyObject* module) {
+  completeness& rooms = state_of(module).rooms;
+  if (rooms == completeness::complete) return;
+  const import_lock alone;
+  if (rooms != completeness::begun) return;  // another thread has done it, or it is this one that does
+  rooms = completeness::being_completed;
+  auto core = pybind11::reinterpret_borrow<pybind11::module_>(module);
+  register_the_rest(core);
+  rooms = completeness::complete;
+}
+
+// The module's __getattr__(): PEP 562.
+pybind11::object find_later(PyObject* module, const pybind11::str& name) {
+  const auto text = name.cast<std::string>();
+  const bool is_special = text.starts_with("__");  // asked for by the import system, and never here
+  if (!is_special) complete(module);
+  PyObject* const found =
+      is_special ? nullptr : PyDict_GetItemWithError(PyModule_GetDict(module), name.ptr());
+  if (found != nullptr) return pybind11::reinterpret_borrow<pybind11::object>(found);
+  if (PyErr_Occurred() != nullptr) throw pybind11::error_already_set();
+  throw pybind11::attribute_error("module 'triga._core' has no attribute '" + text + "'");
+}
+
+pybind11::list all_names(PyObject* module) {
+  complete(module);
+  return pybind11::reinterpret_steal<pybind11::list>(PyDict_Keys(PyModule_GetDict(module)));
+}
+
 int core_exec(PyObject* module) {
   new (PyModule_GetState(module)) module_state;  // first: the module is freed if this fails
   if (refuse_old_subinterpreter()) return -1;
@@ -56,16 +114,13 @@ int core_exec(PyObject* module) {
     register_streams(core);
     register_tls(core);
     register_sockets(core);
-    register_process_pool(core);
     register_statistics(core);
-    register_child_process(core);
-    register_descriptor(core);
-    register_zygote(core);
+    register_fork_memory(core);
     register_queues(core);
     register_threads(core);
     register_futures(core);
-    register_native(core);
-    register_ipc(core);
+    core.def("__getattr__", [module](const pybind11::str& name) { return find_later(module, name); });
+    core.def("__dir__", [module] { return all_names(module); });
     return 0;
   } catch (pybind11::error_already_set& error) {
     pybind11::raise_from(error, PyExc_ImportError, "triga._core could not be initialised");

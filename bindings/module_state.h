@@ -3,6 +3,8 @@
 
 #include <Python.h>
 
+#include <cstdint>
+
 #include "bindings/types/futures_state.h"
 #include "bindings/types/loop.h"
 #include "bindings/types/queue_state.h"
@@ -13,6 +15,9 @@
 #include "bindings/types/tls_state.h"
 
 namespace triga {
+
+// Of the module's contents: see module.cpp.
+enum class completeness : std::uint8_t { begun, being_completed, complete };
 
 // What one interpreter's copy of triga._core owns: its types and the Python objects it needs at hand. There
 // is no C++ global that holds a Python object, so the module loads in any number of interpreters, each with
@@ -30,6 +35,7 @@ struct module_state {
   threads_state threads;
   futures_state futures;
   tls::state tls;
+  completeness rooms = completeness::begun;
 };
 
 // The definition that PyType_GetModuleByDef() finds the module of a type by.

@@ -17,6 +17,7 @@ void register_statistics(pybind11::module_& core);
 void register_child_process(pybind11::module_& core);
 void register_descriptor(pybind11::module_& core);
 void register_zygote(pybind11::module_& core);
+void register_fork_memory(pybind11::module_& core);
 void register_queues(pybind11::module_& core);
 void register_threads(pybind11::module_& core);
 void register_futures(pybind11::module_& core);

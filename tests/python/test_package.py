@@ -52,8 +52,42 @@ def stub_names() -> set[str]:
 
 def test_the_stub_file_names_what_the_extension_has() -> None:
     private_to_stub = {name for name in stub_names() if name.startswith("_")}
-    there = {name for name in vars(_core) if not name.startswith("__")}
+    there = {name for name in dir(_core) if not name.startswith("__")}
     assert stub_names() - private_to_stub == there - private_to_stub
+
+
+LATER = """
+import sys, threading
+import triga._core as core
+assert not hasattr(core, "__nothing__") and "ChildProcess" not in vars(core)
+{prepare}
+found, together = [], threading.Barrier(8)
+def ask(name):
+    together.wait()
+    found.append(getattr(core, name, None))
+threads = [threading.Thread(target=ask, args=(name,)) for name in ("ChildProcess", "pipe", "nothing", "WorkingSet") * 2]
+sys.setswitchinterval(1e-6)
+for each in threads: each.start()
+for each in threads: each.join()
+print(found.count(None), core.ChildProcess in found, core.pipe in found, set(dir(core)) == set(vars(core)))
+"""
+
+
+@pytest.mark.parametrize("prepare", ["", "import triga; triga.install()"])
+def test_what_few_programs_need_is_made_when_it_is_asked_for(prepare: str) -> None:
+    """By several threads at once, too."""
+    program = LATER.format(prepare=prepare)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.stdout.split(), ended.stderr) == (["2", "True", "True", "True"], "")
+
+
+@pytest.mark.parametrize(
+    "program", ["import queue, concurrent.futures", "import asyncio; asyncio.run(asyncio.sleep(0))"]
+)
+def test_threads_and_loops_do_not_ask_for_it(program: str) -> None:
+    program = f"import triga; triga.install(); {program}; print('ChildProcess' in vars(triga._core))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.stdout, ended.stderr) == ("False\n", "")
 
 
 def test_both_start_up_files_lie_beside_the_package() -> None:
