@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <optional>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "bindings/types/socket_operation.h"
 #include "bindings/types/stream_transport.h"
 #include "runtime/base/unique_fd.h"
+#include "runtime/net/listener.h"
 
 namespace triga::loops {
 namespace {
@@ -30,12 +32,40 @@ struct serving {
   bool socket_at_once;                    // somebody is told of every new socket object
 };
 
-// The kernel makes a file and a socket before it looks who waits, so that an accept4(2) in vain costs as much
-// as another.
-bool somebody_waits(int listener) noexcept {
-  pollfd asked{.fd = listener, .events = POLLIN, .revents = 0};
-  return ::poll(&asked, 1, 0) != 0;  // an error is accept4's to tell
-}
+// Who is to be accepted next to the first, of whom the report tells. The kernel makes a file and a socket
+// before it looks who waits, so that an accept4(2) in vain costs as much as another.
+class queue_of_listener {
+ public:
+  explicit queue_of_listener(int listener) noexcept : listener_(listener) {}
+
+  // Does somebody wait? Perhaps: an error is accept4's to tell, and who left again is not known here.
+  [[nodiscard]] bool has_another() noexcept {
+    if (first_) {
+      first_ = false;
+      return true;
+    }
+    if (!asked_) {
+      asked_ = true;
+      const auto waiting = net::waiting_connections(listener_);
+      counted_ = waiting.has_value();
+      left_ = waiting.value_or(0);
+    }
+    if (counted_) {
+      if (left_ == 0) return false;
+      --left_;
+      return true;
+    }
+    pollfd asked{.fd = listener_, .events = POLLIN, .revents = 0};
+    return ::poll(&asked, 1, 0) != 0;
+  }
+
+ private:
+  int listener_;
+  bool first_ = true;
+  bool asked_ = false;
+  bool counted_ = false;  // then there are
+  std::size_t left_ = 0;  // of those who waited when the first had been accepted
+};
 
 PyObject* note_hook(void* seen) {
   *static_cast<bool*>(seen) = true;
@@ -175,8 +205,8 @@ PyObject* serve_waiting(PyObject* self, PyObject* const* args, Py_ssize_t count)
                    .types = types,
                    .parameters = *parameters,
                    .socket_at_once = is_audited()};
-  // The report says that somebody waits; of the others nothing is known.
-  for (bool first = true; backlog > 0 && (first || somebody_waits(listener)); first = false) {
+  queue_of_listener queue(listener);
+  while (backlog > 0 && queue.has_another()) {
     unique_fd connection;
     net::address peer;
     const attempt outcome = sockets::accept_descriptor(listener, connection, peer);

@@ -232,6 +232,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool note_peer();
   bool leave_server();
   bool note_own_name();
+  [[nodiscard]] bool is_forgotten() noexcept;
   py::ref own_name();
   py::ref peer_name();
   py::ref name_by(const py::ref& method, int (*ask)(int, sockaddr*, socklen_t*));

@@ -61,12 +61,19 @@ bool transport::leave_server() {
   return static_cast<bool>(left);
 }
 
+// Nobody can ask anything of it any more: only the callback that ends it and its caller here have it.
+bool transport::is_forgotten() noexcept {
+  constexpr Py_ssize_t of_the_call = 2;
+  const auto* object = reinterpret_cast<const transport_object*>(self());
+  return Py_REFCNT(self()) == of_the_call && object->weak_references == nullptr;
+}
+
 bool transport::call_connection_lost(PyObject* reason) {
   const py::ref alive = py::ref::borrow(self());
   if (protocol_connected_) (void)call_method(held().protocol.get(), types_.names.connection_lost, reason);
   // What the protocol raised comes first; the rest is asyncio's finally block.
   py::ref raised = py::take_raised();
-  const bool named = note_own_name();
+  const bool named = is_forgotten() || note_own_name();
   py::ref unnamed = named ? py::ref() : py::take_raised();
   leave_loop();
   close_sock();
