@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import timeit
 import tracemalloc
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
@@ -252,9 +253,10 @@ def test_who_waits_for_the_gil_beside_tasks_of_c_gets_it_after_one_switch_interv
         return (time.monotonic() - began) / interval
 
     interval, before = 0.1, sys.getswitchinterval()
-    items = [(range(20_000),)] * 6_000  # each takes some hundred microseconds
+    a_task = min(timeit.repeat(lambda: sum(range(20_000)), number=1, repeat=20))  # some hundred microseconds
+    waits_at_most = 7 * 3 * interval
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        futures = [pool.submit(sum, *each) for each in items]
+        futures = [pool.submit(sum, range(20_000)) for _ in range(int(2 * waits_at_most / a_task))]
         sys.setswitchinterval(interval)
         try:
             waits = sorted(waited() for _ in range(7))
