@@ -15,8 +15,8 @@ namespace {
 
 // What waits for the end of a turn saves by doing it together, nearly all of it with this many; and it waits
 // at most one callback longer than this.
-constexpr std::size_t most_at_turn_end = 16;
-constexpr nanoseconds longest_to_turn_end = std::chrono::microseconds(200);
+constexpr std::size_t most_at_turn_end = 64;
+constexpr nanoseconds longest_to_turn_end = std::chrono::milliseconds(1);
 
 }  // namespace
 
