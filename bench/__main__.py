@@ -6,12 +6,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from bench import plot, report, results
 from bench.machine import description, versions
-from bench.measure import Bench, Failed
+from bench.measure import Bench, Failed, Sample
 from bench.native_programs import build, build_pools
 from bench.results import Arm, Outcome
 from bench.rows import GROUPS, ROWS, Floor, Row
@@ -58,30 +59,24 @@ def chosen_arms(row: Row, options: argparse.Namespace, installed: object) -> lis
     return [arm for arm in arms if not options.arms or arm in options.arms.split(",")]
 
 
-def measure_row(bench: Bench, outcome: Outcome, arms: Sequence[str], rounds: int) -> None:
-    """Runs the arms in turn, round after round, so that the machine's moods meet them all alike."""
+def measure_row(bench: Bench, outcome: Outcome, arms: Sequence[str], floors: Sequence[Floor], rounds: int) -> None:
+    """Runs the arms and the physical limits in turn, round after round, so that the machine's moods meet all alike."""
+    runs: list[tuple[Arm, Callable[[], Sample]]] = []
+    for name in arms:
+        runs.append((outcome.arms.setdefault(name, Arm()), partial(bench.run, outcome.row, name)))
+    for floor in floors:
+        runs.append((outcome.floors.setdefault(floor.title, Arm()), partial(bench.run_floor, floor)))
     for at in range(rounds):
         # Each round starts with another arm: none is always first.
-        for name in [*arms[at % len(arms) :], *arms[: at % len(arms)]]:
-            arm = outcome.arms.setdefault(name, Arm())
+        first = at % len(runs)
+        for arm, run in [*runs[first:], *runs[:first]]:
             if arm.failure:
                 continue
             try:
-                arm.samples.append(bench.run(outcome.row, name))
+                arm.samples.append(run())
             except Failed as reason:
                 arm.failure = str(reason)
                 arm.samples.clear()
-    outcome.arms = {name: outcome.arms[name] for name in arms}
-
-
-def measure_floor(bench: Bench, floor: Floor, rounds: int) -> Arm:
-    """A physical limit, a few times."""
-    arm = Arm()
-    try:
-        arm.samples = [bench.run_floor(floor) for _ in range(rounds)]
-    except Failed as reason:
-        arm.failure = str(reason)
-    return arm
 
 
 def measure(bench: Bench, rows: Sequence[Row], options: argparse.Namespace, installed: object) -> list[Outcome]:
@@ -96,11 +91,10 @@ def measure(bench: Bench, rows: Sequence[Row], options: argparse.Namespace, inst
             continue
         start = time.perf_counter()
         outcome = Outcome(row)
-        measure_row(bench, outcome, chosen_arms(row, options, installed), rounds)
-        for floor in row.floors:
-            if floor.key not in floors:
-                floors[floor.key] = measure_floor(bench, floor, min(rounds, 3))
-            outcome.floors[floor.title] = floors[floor.key]
+        new = [floor for floor in row.floors if floor.key not in floors]
+        measure_row(bench, outcome, chosen_arms(row, options, installed), new, rounds)
+        floors.update({floor.key: outcome.floors[floor.title] for floor in new})
+        outcome.floors = {floor.title: floors[floor.key] for floor in row.floors}
         outcomes.append(outcome)
         medians = ", ".join(f"{name} {report.spread(arm)}" for name, arm in outcome.arms.items())
         seconds = time.perf_counter() - start

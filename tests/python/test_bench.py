@@ -18,7 +18,7 @@ from bench import report  # noqa: E402
 from bench.__main__ import arguments, chosen_arms, command_of, measure_row  # noqa: E402
 from bench.measure import Bench, Failed, Sample, last_line, sample_of  # noqa: E402
 from bench.results import Arm, Outcome  # noqa: E402
-from bench.rows import ROWS, Row  # noqa: E402
+from bench.rows import ROWS, Floor, Row  # noqa: E402
 
 
 def outcome(**arms: list[float]) -> Outcome:
@@ -108,8 +108,11 @@ def test_a_run_that_fails_says_why() -> None:
 def test_a_row_is_measured_in_turns(tmp_path: Path) -> None:
     row = next(row for row in ROWS if row.key == "threads/queue_put_get")
     measured = Outcome(row)
-    measure_row(Bench(sys.executable, tmp_path, 0.01), measured, ["stdlib", "triga"], rounds=2)
+    limits = [Floor("one call", ("python_call",)), Floor("no such limit", ("loop", "no_such_scenario", "least_loop"))]
+    measure_row(Bench(sys.executable, tmp_path, 0.01), measured, ["stdlib", "triga"], limits, rounds=2)
     assert [len(measured.arms[name].samples) for name in ("stdlib", "triga")] == [2, 2]
+    assert len(measured.floors["one call"].samples) == 2
+    assert not measured.floors["no such limit"].samples and measured.floors["no such limit"].failure
     assert measured.arms["stdlib"].median > 0 and measured.arms["stdlib"].cpu_us > 0
 
 
