@@ -65,6 +65,7 @@ PyObject* run_forever(PyObject* self, PyObject*) {
   look_at_clock(self);
   if (!py::ref::steal(PyObject_CallMethod(self, "_run_forever_setup", nullptr))) return nullptr;
   const bool good = run_until_stopped(self);
+  core_of(self).loop().end_run();
   core_of(self).settle_handed_out();
   core_of(self).handles().contexts.forget();
   py::ref error = good ? py::ref() : py::take_raised();

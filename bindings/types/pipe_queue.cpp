@@ -89,7 +89,7 @@ void enqueue(pipe_queue& queue, PyObject* data, Py_ssize_t taken) {
 int flush(pipe_queue& queue) noexcept {
   std::array<iovec, most_pieces_a_call> room;
   while (!queue.pending.empty()) {
-    const std::span<iovec> pieces = queue.pending.gather(room);
+    const std::span<iovec> pieces = queue.pending.gather(room, SIZE_MAX);
     const ssize_t taken = ::writev(queue.fd, pieces.data(), static_cast<int>(pieces.size()));
     if (taken < 0) return errno == EAGAIN || errno == EINTR ? 0 : errno;
     std::size_t offered = 0;

@@ -15,7 +15,7 @@ using transports::call_method;
 
 constexpr Py_ssize_t largest_record = 16 * 1024;  // of plaintext, in TLS
 // More than this is encrypted in pieces, each sent before the next: its whole ciphertext would lie in memory.
-constexpr Py_ssize_t largest_write = 256 * 1024;
+constexpr Py_ssize_t largest_write = 64 * 1024;
 
 bool is_again(const state& types) { return PyErr_ExceptionMatches(types.again_errors.get()) != 0; }
 

@@ -120,7 +120,7 @@ void transport::clear() {
 }
 
 void transport::settle_keeping() {
-  const bool needed = stream_.is_registered() || posted_ || awaits_turn_end_;
+  const bool needed = polls_reading() || stream_.watches_writing() || posted_ || awaits_turn_end_;
   if (needed == kept_ || core_ == nullptr) return;
   kept_ = needed;
   if (needed) {
@@ -135,7 +135,7 @@ void transport::leave_loop() noexcept {
   loops::core* const core = std::exchange(core_, nullptr);
   if (core == nullptr) return;
   const bool expected = posted_ || awaits_turn_end_;
-  posted_ = awaits_turn_end_ = gathers_ = false;
+  posted_ = awaits_turn_end_ = gathers_ = sends_next_turn_ = false;
   if (expected) core->loop().forget(*this);
   kept_ = false;
   core->transports().remove(stream_.fd(), self());
@@ -190,19 +190,37 @@ bool transport::choose_read_context() {
 
 void transport::drop_read_context() noexcept {
   const py::ref dropped = std::move(read_context_);
-  if (std::exchange(shares_read_context_, false)) types_.contexts.let_go(dropped);
+  const bool shared = shares_read_context_;
+  shares_read_context_ = false;
+  if (shared) types_.contexts.let_go(dropped);
 }
 
 void transport::run() {
   const py::ref alive = py::ref::borrow(self());
   posted_ = false;
   const std::uint32_t events = std::exchange(pending_events_, 0);
-  if (stream_.should_read(events)) run_reader();
-  // With an exception set (KeyboardInterrupt) the turn is over; writability will be reported again.
-  if (PyErr_Occurred() == nullptr && stream_.should_flush(events)) {
-    in_context(write_context_, [this] { stream_.flush(); });
+  if (stream_.should_read(events)) {
+    if (paused_) {
+      leave_descriptor();
+    } else {
+      run_reader();
+    }
   }
+  if (stream_.should_flush(events) || sends_next_turn_) flush();
   settle_keeping();
+}
+
+// With an exception set (KeyboardInterrupt) the turn is over, and this waits for another.
+void transport::flush() {
+  if (PyErr_Occurred() != nullptr) {
+    if (sends_next_turn_) send_next_turn();
+    return;
+  }
+  sends_next_turn_ = false;
+  in_context(py::ref(write_context_), [this] {
+    stream_.flush();
+    if (PyErr_Occurred() == nullptr) (void)watch_writable();
+  });
 }
 
 // What leaves a callback of asyncio's loop: SystemExit and KeyboardInterrupt stay set and end the turn, the

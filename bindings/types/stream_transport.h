@@ -178,6 +178,8 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool write_eof();
   // Sends what writes of this turn have left for its end. False: an exception is set.
   bool send_gathered();
+  // The same, and what waits for the transport's share of the next turns.
+  bool hold_nothing_back();
   bool close();
   bool force_close(PyObject* reason);
   bool call_connection_lost(PyObject* reason);
@@ -188,6 +190,10 @@ class transport final : public net::stream_sink, public loop::ready_task {
 
   [[nodiscard]] const net::stream& stream() const noexcept { return stream_; }
   [[nodiscard]] bool is_paused() const noexcept { return paused_; }
+  // Is it told of what arrives? A paused one may be watched for a while, see pause_reading().
+  [[nodiscard]] bool polls_reading() const noexcept { return stream_.watches_reading() && !paused_; }
+  // Others watch the descriptor while reading is paused: sendfile does.
+  void leave_descriptor();
   [[nodiscard]] bool is_protocol_connected() const noexcept { return protocol_connected_; }
   [[nodiscard]] unsigned lost_writes() const noexcept { return lost_writes_; }
 
@@ -196,6 +202,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   // loop::ready_task
   void run() override;
   void end_turn() override;
+  void end_run() override { send_held_back(); }
 
   // net::stream_sink
   std::span<std::byte> receive_into() override;
@@ -248,6 +255,9 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool queue_rest(PyObject* data, const void* start, std::size_t size);
   bool queue_piece(PyObject* piece);
   bool watch_writable();
+  void send_next_turn();
+  void send_held_back();
+  void flush();
   bool may_write(const char* after_eof, const char* during_sendfile);
   bool note_lost_write();
   bool schedule_connection_lost(PyObject* reason);
@@ -279,9 +289,9 @@ class transport final : public net::stream_sink, public loop::ready_task {
   std::uint8_t family_ = 0;
   std::uint8_t protocol_number_ = 0;
   bool owns_descriptor_ = false;
-  bool shares_read_context_ = false;
   bool gathers_ = false;          // the stream's queue is sent by send_gathered()
   bool awaits_turn_end_ = false;  // end_turn() will be called
+  bool shares_read_context_ : 1 = false;
   bool last_read_was_large_ : 1 = false;
   bool peer_known_ : 1 = false;
   bool described_ : 1 = false;
@@ -290,6 +300,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool protocol_connected_ : 1 = false;
   bool posted_ : 1 = false;
   bool kept_ : 1 = false;
+  bool sends_next_turn_ : 1 = false;  // posted_ as well: the stream waits for its share of the loop's turn
 };
 
 // asyncio's handles run in the context that was current when they were made. Here the reader's is kept from

@@ -6,7 +6,7 @@
 namespace triga::transports {
 
 bool transport::close() {
-  if (!send_gathered()) return false;
+  if (!hold_nothing_back()) return false;
   const bool over = stream_.close();
   settle_keeping();
   if (!over) return true;
@@ -15,7 +15,7 @@ bool transport::close() {
 }
 
 bool transport::force_close(PyObject* reason) {
-  if (!send_gathered()) return false;
+  if (!hold_nothing_back()) return false;
   const bool over = stream_.abort();
   settle_keeping();
   if (!over) return true;

@@ -92,7 +92,7 @@ PyObject* transport_get_extra_info(PyObject* self, PyObject* const* args, Py_ssi
     return nullptr;
   }
   // Who asks for the socket may send by it.
-  if (!native_of(self).send_gathered() || !native_of(self).describe()) return nullptr;
+  if (!native_of(self).hold_nothing_back() || !native_of(self).describe()) return nullptr;
   const py::ref& extra = native_of(self).held().extra;
   PyObject* value = extra ? PyDict_GetItemWithError(extra.get(), values[0]) : nullptr;
   if (value == nullptr && PyErr_Occurred() != nullptr) return nullptr;
@@ -147,6 +147,8 @@ PyObject* get_empty_waiter(PyObject* self, void* closure) {
 
 int set_empty_waiter(PyObject* self, PyObject* value, void* closure) {
   native_of(self).seldom().*seldom_of(closure) = unless_none(value);
+  const bool is_for_sendfile = seldom_of(closure) == &seldom_held::empty_waiter && value != Py_None;
+  if (is_for_sendfile && native_of(self).is_paused()) native_of(self).leave_descriptor();
   return 0;
 }
 
@@ -244,7 +246,7 @@ PyGetSetDef transport_properties[] = {
     {"_closing", stream_answer<&net::stream::is_closing>, nullptr, nullptr, nullptr},
     {"_eof", stream_answer<&net::stream::writing_shut_down>, nullptr, nullptr, nullptr},
     {"_protocol_paused", stream_answer<&net::stream::writing_paused>, nullptr, nullptr, nullptr},
-    {"_polls_reading", stream_answer<&net::stream::watches_reading>, nullptr, nullptr, nullptr},
+    {"_polls_reading", answer<&transport::polls_reading>, nullptr, nullptr, nullptr},
     {"_polls_writing", stream_answer<&net::stream::watches_writing>, nullptr, nullptr, nullptr},
     {"_conn_lost", get_conn_lost, nullptr, nullptr, nullptr},
     {"_read_ready_cb", get_read_ready_cb, nullptr, nullptr, nullptr},

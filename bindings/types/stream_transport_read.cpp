@@ -162,13 +162,19 @@ bool transport::start_reading() {
   return true;
 }
 
+// The descriptor stays registered until something arrives: who pauses mostly resumes before that, or before
+// the loop comes to it, and neither then takes a system call.
 bool transport::pause_reading() {
   if (stream_.is_closing() || paused_) return true;
   paused_ = true;
-  (void)stream_.stop_reading();
   settle_keeping();
   log_debug("%r pauses reading");
   return PyErr_Occurred() == nullptr;
+}
+
+void transport::leave_descriptor() {
+  (void)stream_.stop_reading();
+  settle_keeping();
 }
 
 bool transport::resume_reading() {

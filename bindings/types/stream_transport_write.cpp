@@ -173,13 +173,38 @@ bool transport::queue_rest(PyObject* data, const void* start, std::size_t size) 
 
 bool transport::watch_writable() {
   if (stream_.queued_bytes() == 0) return true;
-  if (!stream_.watches_writing() && !copy_context_into(write_context_)) return false;
+  if (!stream_.watches_writing()) {
+    if (!sends_next_turn_ && !copy_context_into(write_context_)) return false;
+    if (stream_.waits_for_its_share()) send_next_turn();
+  }
   if (const int error = stream_.watch_writable(); error != 0) {
     set_os_error(error);
     return false;
   }
   settle_keeping();
   return PyErr_Occurred() == nullptr;
+}
+
+void transport::send_next_turn() {
+  sends_next_turn_ = true;
+  if (posted_ || core_ == nullptr) return;
+  posted_ = true;
+  core_->loop().post(*this);
+}
+
+// What was left for the next turn goes now, as far as the kernel takes it: there may be none, and whoever
+// wrote it counts on the kernel having it.
+void transport::send_held_back() {
+  if (!sends_next_turn_) return;
+  stream_.send_unheard();
+  PyObject* const waiter = stream_.queued_bytes() == 0 ? find(&seldom_held::empty_waiter) : nullptr;
+  if (waiter != nullptr) drained();
+}
+
+bool transport::hold_nothing_back() {
+  if (!send_gathered()) return false;
+  send_held_back();
+  return true;
 }
 
 bool transport::queue_piece(PyObject* piece) {
@@ -219,7 +244,7 @@ bool transport::writelines(PyObject* pieces) {
 }
 
 bool transport::write_eof() {
-  if (!send_gathered()) return false;
+  if (!hold_nothing_back()) return false;
   if (const int error = stream_.shut_down_writing(); error != 0) {
     set_os_error(error);
     return false;

@@ -92,6 +92,10 @@ class poller {
   // Does the flag behind is_quiet() exist just now?
   [[nodiscard]] bool has_flag() const noexcept { return flag_ != nullptr; }
 
+  // The turns of the loop that has this poller: what is allowed once a turn goes by their number.
+  void begin_turn() noexcept { ++turn_; }
+  [[nodiscard]] std::uint32_t turn() const noexcept { return turn_; }
+
   // Calls the watchers of the events that wait() brought, until all are told, stop_dispatch() is called, or
   // one throws; the events left over stay for the next call. Returns how many watchers were called.
   std::size_t dispatch();
@@ -120,6 +124,7 @@ class poller {
   std::size_t registered_ = 0;
   std::uint32_t last_generation_ = 0;
   std::uint32_t fork_generation_ = 0;
+  std::uint32_t turn_ = 0;
 
   std::unique_ptr<readiness_flag> flag_;  // of epoll_; made by a poller that is kept busy
   unsigned empty_waits_ = 0;              // in a row that did not wait and found nothing

@@ -71,6 +71,7 @@ event_loop::timer_ticket event_loop::add_timer(time_point when, void* timer) {
 
 bool event_loop::run_once(bool wait) {
   own_after_fork();
+  poller_.begin_turn();
   trace::count(trace::counter::loop_iterations);
   last_error_ = 0;
   if (!poller_.has_undispatched() && !poll(deadline(wait))) return false;
@@ -225,6 +226,12 @@ void event_loop::run_turn_end() {
     if (ready_task* const each = std::exchange(turn_end_[at], nullptr)) each->end_turn();
   }
   turn_end_.clear();
+}
+
+void event_loop::end_run() {
+  for (std::size_t at = 0; at < ready_.size(); ++at) {
+    if (ready_task* const native = native_of(ready_[at])) native->end_run();
+  }
 }
 
 void event_loop::own_after_fork() {

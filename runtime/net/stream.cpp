@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -57,8 +58,22 @@ int stream::watch(std::uint32_t interest) {
         interest_ == 0 ? poller_->add(fd_, interest, sink_) : poller_->modify(fd_, interest, sink_);
     if (!done) return done.error();
   }
-  interest_ = interest;
+  interest_ = static_cast<std::uint16_t>(interest);
   return 0;
+}
+
+std::size_t stream::share_left() noexcept {
+  if (poller_ == nullptr) return SIZE_MAX;  // the socket's error is to show
+  if (turn_ != poller_->turn()) {
+    turn_ = poller_->turn();
+    sent_in_turn_ = 0;
+  }
+  return sent_in_turn_ < most_sent_per_turn ? most_sent_per_turn - sent_in_turn_ : 0;
+}
+
+bool stream::waits_for_its_share() const noexcept {
+  return !queue_.empty() && poller_ != nullptr && turn_ == poller_->turn() &&
+         sent_in_turn_ >= most_sent_per_turn;
 }
 
 void stream::read_ready() {
@@ -85,14 +100,22 @@ int stream::start_reading() { return closing_ ? 0 : watch(interest_ | EPOLLIN); 
 int stream::stop_reading() { return watch(interest_ & ~std::uint32_t{EPOLLIN}); }
 
 send_outcome stream::try_send(const void* data, std::size_t size) noexcept {
+  const std::size_t most = share_left();
+  if (most == 0) return {};
+  const send_outcome sent = send_some(data, std::min(size, most));
+  sent_in_turn_ += static_cast<std::uint32_t>(sent.bytes);
+  return sent;
+}
+
+send_outcome stream::send_some(const void* data, std::size_t size) noexcept {
   // MSG_NOSIGNAL: a vanished peer is an error of this write, never a SIGPIPE for the process.
   return outcome_of(::send(fd_, data, size, MSG_NOSIGNAL));
 }
 
-send_outcome stream::send_queued() noexcept {
+send_outcome stream::send_queued(std::size_t most) noexcept {
   std::array<iovec, pieces_per_send> pieces;
-  const std::span<iovec> filled = queue_.gather(pieces);
-  if (filled.size() == 1) return try_send(filled[0].iov_base, filled[0].iov_len);
+  const std::span<iovec> filled = queue_.gather(pieces, most);
+  if (filled.size() == 1) return send_some(filled[0].iov_base, filled[0].iov_len);
   msghdr message{};
   message.msg_iov = filled.data();
   message.msg_iovlen = filled.size();
@@ -100,8 +123,17 @@ send_outcome stream::send_queued() noexcept {
 }
 
 void stream::flush() {
-  if (ended_ || queue_.empty()) return;
-  const send_outcome sent = send_queued();
+  if (ended_) return;
+  if (queue_.empty()) {
+    if (!unheard_) return;
+    unheard_ = false;
+    check_low_water();
+    return finish_closing();
+  }
+  const std::size_t most = share_left();
+  if (most == 0) return;
+  const send_outcome sent = send_queued(most);
+  sent_in_turn_ += static_cast<std::uint32_t>(sent.bytes);
   if (sent.error != 0) {
     queue_.clear();
     (void)watch(interest_ & ~std::uint32_t{EPOLLOUT});
@@ -117,17 +149,28 @@ void stream::everything_sent() {
   (void)watch(interest_ & ~std::uint32_t{EPOLLOUT});
   sink_.drained();
   if (ended_) return;
-  if (closing_) {
-    ended_ = true;
-    sink_.closed();
-  } else if (half_closed_ && ::shutdown(fd_, SHUT_WR) != 0) {
-    sink_.half_close_failed(errno);
+  if (!closing_ && half_closed_ && ::shutdown(fd_, SHUT_WR) != 0) sink_.half_close_failed(errno);
+  finish_closing();
+}
+
+void stream::finish_closing() {
+  if (ended_ || !closing_) return;
+  ended_ = true;
+  sink_.closed();
+}
+
+void stream::send_unheard() noexcept {
+  while (!queue_.empty()) {
+    const send_outcome sent = send_queued(SIZE_MAX);
+    if (sent.bytes == 0) return;
+    unheard_ = true;
+    queue_.consume(sent.bytes);
   }
 }
 
 int stream::watch_writable() {
   if (queue_.empty()) return 0;
-  const int error = watch(interest_ | EPOLLOUT);
+  const int error = waits_for_its_share() ? 0 : watch(interest_ | EPOLLOUT);
   if (error == 0) check_high_water();
   return error;
 }
@@ -142,7 +185,8 @@ bool stream::close() {
   if (closing_) return false;
   closing_ = true;
   (void)stop_reading();
-  if (!queue_.empty()) return false;
+  // What send_unheard() has emptied ends with the call of flush() that is due: the owner hears of it there.
+  if (!queue_.empty() || unheard_) return false;
   ended_ = true;
   (void)watch(0);
   return true;

@@ -57,10 +57,13 @@ struct send_outcome {
 // stream stopped watching. It is registered once: while nothing changes in what is waited for, no epoll_ctl
 // is made; while nothing is waited for, it is not registered, so that others may watch it (sendfile does).
 // Readiness is level-triggered: a read that took only part is told again next turn, which also is fair to
-// other connections.
+// other connections. Sending is fair in the same way: a stream has a share of each turn, and what goes beyond
+// it is left for the next. Without that, whoever writes to a peer that takes everything would keep the loop
+// to itself, and megabytes would lie in the kernel, out of the processor's caches, before anybody reads them.
 class stream {
  public:
   static constexpr std::size_t default_high_water = 64 * 1024;
+  static constexpr std::size_t most_sent_per_turn = 240 * 1024;
 
   stream(stream_sink& sink, write_queue::release_function release) noexcept : sink_(sink), queue_(release) {}
   stream(const stream&) = delete;
@@ -93,15 +96,21 @@ class stream {
   [[nodiscard]] int start_reading();
   [[nodiscard]] int stop_reading();
 
-  // Sends now what the kernel takes; only when nothing is queued before it.
+  // Sends now what the kernel takes of this turn's share; only when nothing is queued before it.
   [[nodiscard]] send_outcome try_send(const void* data, std::size_t size) noexcept;
   // Queues memory that `owner` keeps alive; see write_queue. Sends nothing yet: call flush() or
   // watch_writable().
   void enqueue(const void* data, std::size_t size, void* owner) { queue_.push(data, size, owner); }
-  // Sends from the queue what the kernel takes, and tells the sink what came of it.
+  // Sends from the queue what the kernel takes of this turn's share, and tells the sink what came of it.
   void flush();
-  // After enqueue(): watches for writability if anything is queued, and has the sink pause above the
-  // high-water mark.
+  // Sends from the queue what the kernel takes, however much, and tells nobody: flush() will, also if nothing
+  // is left by then. An error shows again at the next attempt.
+  void send_unheard() noexcept;
+  // Was the queue left as it is because this turn's share was sent, not because the kernel is full? Then
+  // flush() is to be called in the next turn.
+  [[nodiscard]] bool waits_for_its_share() const noexcept;
+  // After enqueue(): watches for writability if anything is queued that the kernel would not take, and has
+  // the sink pause above the high-water mark.
   [[nodiscard]] int watch_writable();
 
   // Sends FIN when everything queued is sent, now if nothing is. Returns the errno of a shutdown(2) made now,
@@ -132,7 +141,10 @@ class stream {
 
  private:
   void everything_sent();
-  [[nodiscard]] send_outcome send_queued() noexcept;
+  void finish_closing();
+  [[nodiscard]] std::size_t share_left() noexcept;
+  [[nodiscard]] send_outcome send_some(const void* data, std::size_t size) noexcept;
+  [[nodiscard]] send_outcome send_queued(std::size_t most) noexcept;
   [[nodiscard]] int watch(std::uint32_t interest);
 
   stream_sink& sink_;
@@ -141,11 +153,14 @@ class stream {
   std::size_t high_water_ = default_high_water;
   std::size_t low_water_ = default_high_water / 4;
   int fd_ = -1;
-  std::uint32_t interest_ = 0;  // what the poller watches for; 0: not registered
-  bool closing_ = false;
-  bool ended_ = false;
-  bool half_closed_ = false;  // shut_down_writing() was called
-  bool writing_paused_ = false;
+  std::uint32_t turn_ = 0;  // in which something was sent last
+  std::uint32_t sent_in_turn_ = 0;
+  std::uint16_t interest_ = 0;  // what the poller watches for; 0: not registered
+  bool closing_ : 1 = false;
+  bool ended_ : 1 = false;
+  bool half_closed_ : 1 = false;  // shut_down_writing() was called
+  bool writing_paused_ : 1 = false;
+  bool unheard_ : 1 = false;  // send_unheard() has sent something
 };
 
 }  // namespace triga::net

@@ -22,14 +22,16 @@ void write_queue::push(const void* data, std::size_t size, void* owner) {
   contents_->bytes += size;
 }
 
-std::span<iovec> write_queue::gather(std::span<iovec> into) const noexcept {
+std::span<iovec> write_queue::gather(std::span<iovec> into, std::size_t most) const noexcept {
   if (!contents_) return into.first(0);
   const auto& [pieces, first, bytes] = *contents_;
-  const std::size_t count = std::min(into.size(), pieces.size() - first);
-  for (std::size_t i = 0; i < count; ++i) {
-    const piece& each = pieces[first + i];
+  std::size_t count = 0;
+  for (; count < into.size() && first + count < pieces.size() && most > 0; ++count) {
+    const piece& each = pieces[first + count];
+    const std::size_t size = std::min(each.size, most);
     // iovec is not const-correct; the kernel only reads here.
-    into[i] = {const_cast<std::byte*>(each.data), each.size};
+    into[count] = {const_cast<std::byte*>(each.data), size};
+    most -= size;
   }
   return into.first(count);
 }

@@ -33,9 +33,9 @@ class write_queue {
   // Appends a piece. An empty one is released at once: it could never be drained.
   void push(const void* data, std::size_t size, void* owner);
 
-  // Describes the first pieces, as many as fit, for sendmsg(2) or writev(2); returns the part of `into` that
-  // is filled.
-  [[nodiscard]] std::span<iovec> gather(std::span<iovec> into) const noexcept;
+  // Describes the first pieces, as many as fit and at most `most` bytes of them, for sendmsg(2) or writev(2);
+  // returns the part of `into` that is filled.
+  [[nodiscard]] std::span<iovec> gather(std::span<iovec> into, std::size_t most) const noexcept;
 
   // Drops the first `count` bytes, at most bytes(): the kernel took them.
   void consume(std::size_t count) noexcept;

@@ -117,6 +117,7 @@ class Stream : public testing::Test {
 
   // One turn: everything that is ready now.
   void turn() {
+    poller.begin_turn();
     ASSERT_TRUE(poller.wait(time_point::min()));
     poller.dispatch();
   }
@@ -237,6 +238,92 @@ TEST_F(Stream, WhatIsWrittenOnResumingIsSentBeforeTheQueueCountsAsDrained) {
   owner.write(std::string(200000, 'a'));
   EXPECT_EQ(drain(), std::string(200000, 'a') + std::string(200000, 'b'));
   EXPECT_EQ(std::count(owner.told.begin(), owner.told.end(), "drained"), 1);
+}
+
+// A stream whose kernel takes more at once than a turn's share.
+class StreamShare : public Stream {
+ protected:
+  void SetUp() override {
+    Stream::SetUp();
+    const int size = 8 * 1024 * 1024;
+    if (::setsockopt(near.get(), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) != 0) {
+      GTEST_SKIP() << "a socket's buffer cannot be larger than the system's limit here";
+    }
+    owner.connection.attach(poller, near.get());
+    owner.connection.set_water_marks(64 * 1024, 16 * 1024);
+    poller.begin_turn();
+  }
+
+  // What the far end has by now.
+  std::size_t arrived() {
+    std::size_t all = 0;
+    for (std::string some = receive_some(far.get()); !some.empty(); some = receive_some(far.get())) {
+      all += some.size();
+    }
+    return all;
+  }
+
+  static constexpr std::size_t share = stream::most_sent_per_turn;
+  recorder owner{poller, -1};
+};
+
+TEST_F(StreamShare, IsWhatATurnSendsAndTheRestWaitsForTheNextUnwatched) {
+  owner.write(std::string(2 * share + 1000, 'x'));
+  EXPECT_EQ(arrived(), share);
+  EXPECT_TRUE(owner.connection.waits_for_its_share());
+  EXPECT_FALSE(owner.connection.is_registered());
+  EXPECT_TRUE(owner.was_told("pause"));
+  owner.connection.flush();  // still the same turn
+  EXPECT_EQ(arrived(), 0U);
+  turn();
+  owner.connection.flush();
+  EXPECT_EQ(arrived(), share);
+  EXPECT_EQ(owner.connection.watch_writable(), 0);
+  EXPECT_TRUE(owner.connection.waits_for_its_share());
+  turn();
+  owner.connection.flush();
+  EXPECT_EQ(arrived(), 1000U);
+  EXPECT_FALSE(owner.connection.waits_for_its_share());
+  EXPECT_EQ(owner.told, (std::vector<std::string>{"pause", "resume", "drained"}));
+}
+
+TEST_F(StreamShare, IsOfAllThatIsWrittenInTheTurn) {
+  for (int i = 0; i < 4; ++i) owner.write(std::string(share / 3, 'x'));
+  EXPECT_EQ(arrived(), share);
+  EXPECT_TRUE(owner.connection.waits_for_its_share());
+}
+
+TEST_F(StreamShare, DoesNotHideThatTheKernelIsFull) {
+  shrink_buffers(near.get());
+  owner.write(std::string(2 * share, 'x'));
+  EXPECT_FALSE(owner.connection.waits_for_its_share());
+  EXPECT_EQ(poller.events_of(near.get()), EPOLLOUT);
+  EXPECT_EQ(drain().size(), 2 * share);
+}
+
+TEST_F(StreamShare, IsNoLimitForWhatHasToLeaveNowAndFlushTellsOfThat) {
+  owner.write(std::string(2 * share + 1000, 'x'));
+  owner.connection.send_unheard();
+  EXPECT_EQ(arrived(), 2 * share + 1000);
+  EXPECT_EQ(owner.connection.queued_bytes(), 0U);
+  EXPECT_EQ(owner.told, std::vector<std::string>{"pause"});
+  EXPECT_FALSE(owner.connection.close());
+  turn();
+  owner.connection.flush();
+  EXPECT_EQ(owner.told, (std::vector<std::string>{"pause", "resume", "closed"}));
+  owner.connection.flush();
+  EXPECT_EQ(owner.told.size(), 3U);
+}
+
+TEST_F(StreamShare, AHalfCloseAfterAllHasLeftIsMadeOnce) {
+  owner.write(std::string(2 * share, 'x'));
+  owner.connection.send_unheard();
+  EXPECT_EQ(owner.connection.shut_down_writing(), 0);
+  EXPECT_EQ(arrived(), 2 * share);
+  char byte = 0;
+  EXPECT_EQ(::recv(far.get(), &byte, 1, 0), 0);
+  owner.connection.flush();
+  EXPECT_EQ(owner.told, (std::vector<std::string>{"pause", "resume"}));
 }
 
 TEST_F(Stream, HalfCloseWaitsForTheQueueAndLeavesReadingOpen) {

@@ -22,13 +22,23 @@ void release(void* owner) noexcept { ++static_cast<piece*>(owner)->released; }
 
 void push(write_queue& queue, piece& each) { queue.push(each.text.data(), each.text.size(), &each); }
 
-std::string gathered(const write_queue& queue, std::size_t most = 8) {
+std::string gathered(const write_queue& queue, std::size_t most = 8, std::size_t bytes = SIZE_MAX) {
   std::array<iovec, 8> vector{};
   std::string text;
-  for (const iovec& each : queue.gather(std::span(vector).first(most))) {
+  for (const iovec& each : queue.gather(std::span(vector).first(most), bytes)) {
     text.append(static_cast<const char*>(each.iov_base), each.iov_len);
   }
   return text;
+}
+
+TEST(WriteQueue, GathersNoMoreBytesThanAskedFor) {
+  piece first{"one "}, second{"two "};
+  write_queue queue(release);
+  for (piece* each : {&first, &second}) push(queue, *each);
+  EXPECT_EQ(gathered(queue, 8, 6), "one tw");
+  EXPECT_EQ(gathered(queue, 8, 4), "one ");
+  EXPECT_EQ(gathered(queue, 8, 0), "");
+  EXPECT_EQ(gathered(queue, 8, 8), "one two ");
 }
 
 TEST(WriteQueue, GathersPiecesInOrderAndAsManyAsFit) {

@@ -1,0 +1,266 @@
+"""A transport has a share of each turn of the loop: what a peer would take beyond it leaves in the next ones.
+
+One body on asyncio's own loop, where one write may keep the loop for as long as the kernel takes what it is given, and
+on triga's: neither the peer nor the protocol may be told less than there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import triga
+from tests.python.loops import run_turns
+from tests.python.recorder import Recorder, connected
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+SHARE = 240 * 1024  # runtime/net/stream.h
+MUCH = bytes(range(256)) * (4 * 1024)  # a MiB, which the kernel would take at once
+
+
+async def with_room(factory: Callable[[], Any] = Recorder) -> tuple[Any, Any, socket.socket]:
+    """A connection whose kernel takes megabytes."""
+    transport, protocol, far = await connected(factory)
+    force = 32  # SO_SNDBUFFORCE
+    try:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, force, 8 * len(MUCH))
+    except PermissionError:
+        transport.abort()
+        far.close()
+        pytest.skip("a socket's buffer cannot be larger than the system's limit here")
+    return transport, protocol, far
+
+
+def all_there(far: socket.socket) -> bytes:
+    """What has arrived by now, up to the end if it is there."""
+    parts = []
+    far.setblocking(False)
+    while True:
+        try:
+            part = far.recv(2**20)
+        except BlockingIOError:
+            return b"".join(parts)
+        if not part:
+            return b"".join([*parts, b"<end>"])
+        parts.append(part)
+
+
+def test_a_writer_whose_peer_takes_everything_lets_others_run(backend: str, run: Any) -> None:
+    rounds = 32
+    turns = 0
+
+    async def main() -> int:
+        nonlocal turns
+        transport, protocol, far = await with_room()
+        received: list[int] = []
+        reader = threading.Thread(target=lambda: received.extend(iter(lambda: len(far.recv(2**20)), 0)))
+        reader.start()
+        loop = asyncio.get_running_loop()
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+            loop.call_soon(count)
+
+        loop.call_soon(count)
+        for _ in range(rounds):
+            transport.write(MUCH)
+            while "pause" in protocol.told and protocol.told[-1] != "resume":
+                await asyncio.sleep(0)
+        transport.close()
+        await protocol.lost
+        await asyncio.to_thread(reader.join)
+        far.close()
+        return sum(received)
+
+    assert run(main) == rounds * len(MUCH)
+    if backend == "triga":
+        assert turns > rounds * len(MUCH) // SHARE - rounds
+
+
+def test_the_rest_is_in_the_buffer_and_leaves_in_the_next_turns(backend: str, run: Any) -> None:
+    async def main() -> None:
+        transport, protocol, far = await with_room()
+        transport.write(MUCH)
+        arrived = [all_there(far)]
+        if backend == "triga":
+            assert len(arrived[0]) == SHARE
+            assert transport.get_write_buffer_size() == len(MUCH) - SHARE
+            assert protocol.told == ["made", "pause"]
+        for _ in range(8):
+            await asyncio.sleep(0)
+            arrived.append(all_there(far))
+        assert b"".join(arrived) == MUCH
+        assert transport.get_write_buffer_size() == 0
+        assert protocol.told.count("pause") == protocol.told.count("resume")
+        transport.abort()
+        await protocol.lost
+        far.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "write_eof"])
+def test_what_ends_a_connection_holds_nothing_back(end: str, run: Any) -> None:
+    async def main() -> None:
+        transport, protocol, far = await with_room()
+        transport.write(MUCH)
+        getattr(transport, end)()
+        if end == "write_eof":
+            await asyncio.sleep(0)
+            assert not protocol.lost.done()
+            transport.close()
+        await protocol.lost
+        assert all_there(far) == MUCH + b"<end>"
+        assert protocol.told.count("pause") == protocol.told.count("resume") or end == "abort"
+        assert protocol.told[-1] == "lost"
+        far.close()
+
+    run(main)
+
+
+def test_what_was_written_has_left_when_the_loop_stops(backend: str) -> None:
+    loop = asyncio.new_event_loop()
+    transport, protocol, far = loop.run_until_complete(with_room())
+
+    async def write() -> None:
+        transport.write(MUCH)
+
+    loop.run_until_complete(write())
+    assert all_there(far) == MUCH
+    run_turns(loop, 2)
+    assert protocol.told.count("pause") == protocol.told.count("resume") == (1 if backend == "triga" else 0)
+    transport.write(b"and goes on")
+    assert all_there(far) == b"and goes on"
+    transport.abort()
+    loop.run_until_complete(protocol.lost)
+    loop.close()
+    far.close()
+
+
+def test_sendfile_waits_for_what_is_held_back(run: Any, tmp_path: Any) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"the file" * 1000)
+
+    async def main() -> None:
+        transport, protocol, far = await with_room()
+        transport.write(MUCH)
+        with file.open("rb") as source:
+            assert await asyncio.get_running_loop().sendfile(transport, source) == 8000
+        transport.write(b"and more")
+        assert all_there(far) == MUCH + b"the file" * 1000 + b"and more"
+        transport.close()
+        await protocol.lost
+        far.close()
+
+    run(main)
+
+
+def test_a_peer_that_vanishes_meanwhile_is_told_of(run: Any) -> None:
+    async def main() -> None:
+        transport, protocol, far = await with_room()
+        transport.write(MUCH)
+        far.close()
+        transport.write(MUCH)
+        assert isinstance(await protocol.lost, ConnectionError | None)
+        assert protocol.told[-1] == "lost"
+
+    run(main)
+
+
+# ---- pausing, which leaves the descriptor registered until something arrives
+
+
+def test_a_paused_transport_is_told_nothing_and_does_not_keep_the_loop_busy(run: Any) -> None:
+    async def main() -> None:
+        transport, protocol, far = await connected()
+        transport.pause_reading()
+        far.send(b"while paused")
+        await asyncio.sleep(0.01)
+        before = triga.stats()["loop_iterations"]
+        await asyncio.sleep(0.05)
+        assert triga.stats()["loop_iterations"] - before < 10
+        assert protocol.told == ["made"]
+        assert "read=idle" in repr(transport)
+        assert not transport.is_reading()
+        transport.resume_reading()
+        await protocol.until(lambda: protocol.data == b"while paused")
+        transport.close()
+        await protocol.lost
+        far.close()
+
+    run(main)
+
+
+def test_pausing_and_resuming_within_a_turn_loses_nothing(run: Any) -> None:
+    async def main() -> None:
+        transport, protocol, far = await connected()
+        for number in range(50):
+            far.send(b"%d " % number)
+            transport.pause_reading()
+            if number % 3 == 0:
+                await asyncio.sleep(0)
+            if number % 7 == 0:
+                await asyncio.sleep(0.001)
+            transport.resume_reading()
+            if number % 2 == 0:
+                await asyncio.sleep(0)
+        expected = b"".join(b"%d " % number for number in range(50))
+        await protocol.until(lambda: len(protocol.data) == len(expected))
+        assert protocol.data == expected
+        transport.close()
+        await protocol.lost
+        far.close()
+
+    run(main)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_nothing_holds_a_paused_transport(run: Any) -> None:
+    async def main() -> None:
+        transport, protocol, far = await connected()
+        transport.pause_reading()
+        gone = weakref.ref(transport)
+        protocol.transport = None
+        del transport
+        await asyncio.sleep(0)
+        gc.collect()
+        assert gone() is None
+        far.settimeout(10)
+        assert far.recv(1) == b""
+        far.close()
+        # The number is another's now, and nobody else hears of it.
+        one, other = os.pipe()
+        heard = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(one, lambda: heard.done() or heard.set_result(None))
+        os.write(other, b"x")
+        await heard
+        asyncio.get_running_loop().remove_reader(one)
+        os.close(one)
+        os.close(other)
+
+    run(main)
+
+
+def test_eof_while_paused_is_told_after_resuming(run: Any) -> None:
+    async def main() -> None:
+        transport, protocol, far = await connected()
+        transport.pause_reading()
+        far.send(b"last words")
+        far.close()
+        await asyncio.sleep(0.01)
+        assert protocol.told == ["made"]
+        transport.resume_reading()
+        await protocol.lost
+        assert protocol.told == ["made", 10, "eof", "lost"]
+
+    run(main)
