@@ -149,7 +149,7 @@ void transport::leave_clients() noexcept {
 // ---------------------------------------------------------------------------------------------------------
 
 void transport::on_ready(std::uint32_t events) {
-  pending_events_ |= events;
+  pending_events_ |= static_cast<std::uint16_t>(events);
   if (posted_) return;
   posted_ = true;
   core_->loop().post(*this);
@@ -198,7 +198,7 @@ void transport::drop_read_context() noexcept {
 void transport::run() {
   const py::ref alive = py::ref::borrow(self());
   posted_ = false;
-  const std::uint32_t events = std::exchange(pending_events_, 0);
+  const std::uint32_t events = std::exchange(pending_events_, std::uint16_t{0});
   if (stream_.should_read(events)) {
     if (paused_) {
       leave_descriptor();

@@ -45,7 +45,7 @@ struct method_names {
 // A read that is under way: from receive_into() to what the protocol is told. No other transport of the
 // interpreter reads meanwhile, as the GIL is held and no Python code runs.
 struct read_in_progress {
-  py::ref exact;          // the bytes object that a large read goes straight into
+  py::ref exact;          // the bytes object that a read goes straight into, or its beginning
   Py_buffer view{};       // the buffered protocol's memory
   bool natively = false;  // it is the native_receiver's
 };
@@ -205,7 +205,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   void end_run() override { send_held_back(); }
 
   // net::stream_sink
-  std::span<std::byte> receive_into() override;
+  net::receive_space receive_into() override;
   void received(std::size_t bytes) override;
   void received_eof() override;
   void read_failed(int error) override;
@@ -246,6 +246,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   std::span<std::byte> protocol_memory();
   std::span<std::byte> receiver_memory();
   std::span<std::byte> exact_memory();
+  net::receive_space expected_memory();
   void release_view();
   void release_read_memory();
   py::ref received_bytes(std::size_t count);
@@ -282,7 +283,8 @@ class transport final : public net::stream_sink, public loop::ready_task {
   std::unique_ptr<seldom_held> seldom_;
   server_clients* clients_ = nullptr;  // those of the server, if it is one of them
   std::uint32_t place_among_clients_ = 0;
-  std::uint32_t pending_events_ = 0;
+  std::uint16_t pending_events_ = 0;
+  std::uint16_t last_read_ = 0;  // how many bytes; 0: more than this can say
   unsigned lost_writes_ = 0;  // asyncio's _conn_lost: 1 at the end, and one more for each write after it
   short_address peer_;
   // Of a connection that was accepted: what a socket object is to be told, where none was made.

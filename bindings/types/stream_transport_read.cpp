@@ -13,6 +13,8 @@ namespace {
 // From this size on a read is worth asking the kernel first how much there is (a fraction of a microsecond),
 // so that it can go straight into the bytes object: copying it out of the shared memory would cost more.
 constexpr std::size_t large_read = 32 * 1024;
+// From this size on it is worth a guess: as much as the last time.
+constexpr std::size_t medium_read = 4 * 1024;
 
 }  // namespace
 
@@ -24,15 +26,27 @@ void transport::read_once() {
   release_read_memory();
 }
 
-std::span<std::byte> transport::receive_into() {
+net::receive_space transport::receive_into() {
   if (buffered_) {
     const std::span<std::byte> memory = receiver_memory();
-    return memory.empty() ? protocol_memory() : memory;
+    return {memory.empty() ? protocol_memory() : memory};
   }
   if (last_read_was_large_) {
-    if (const std::span<std::byte> memory = exact_memory(); !memory.empty()) return memory;
+    if (const std::span<std::byte> memory = exact_memory(); !memory.empty()) return {memory};
   }
-  return types_.read_memory->bytes;
+  return last_read_ < medium_read ? net::receive_space{types_.read_memory->bytes} : expected_memory();
+}
+
+// Messages of a connection are often of one size: then nothing is left for the shared memory, and nothing has
+// to be copied.
+net::receive_space transport::expected_memory() {
+  types_.reading.exact = py::ref::steal(PyBytes_FromStringAndSize(nullptr, last_read_));
+  if (!types_.reading.exact) {
+    PyErr_Clear();  // the shared memory will do
+    return {types_.read_memory->bytes};
+  }
+  return {.first = {reinterpret_cast<std::byte*>(PyBytes_AS_STRING(types_.reading.exact.get())), last_read_},
+          .rest = types_.read_memory->bytes};
 }
 
 // As much as is there, if it is much and memory can be had.
@@ -92,17 +106,20 @@ void transport::release_read_memory() {
 
 py::ref transport::received_bytes(std::size_t count) {
   const auto size = static_cast<Py_ssize_t>(count);
-  if (!types_.reading.exact) {
-    return py::ref::steal(
-        PyBytes_FromStringAndSize(reinterpret_cast<const char*>(types_.read_memory->bytes.data()), size));
-  }
+  const auto* const shared = reinterpret_cast<const char*>(types_.read_memory->bytes.data());
+  if (!types_.reading.exact) return py::ref::steal(PyBytes_FromStringAndSize(shared, size));
+  const Py_ssize_t filled = std::min(PyBytes_GET_SIZE(types_.reading.exact.get()), size);
   PyObject* data = types_.reading.exact.release();
   if (PyBytes_GET_SIZE(data) != size) _PyBytes_Resize(&data, size);
+  if (data != nullptr && filled < size) {
+    std::copy_n(shared, size - filled, PyBytes_AS_STRING(data) + filled);
+  }
   return py::ref::steal(data);
 }
 
 void transport::received(std::size_t count) {
   last_read_was_large_ = count >= large_read;
+  last_read_ = count <= UINT16_MAX ? static_cast<std::uint16_t>(count) : 0;
   if (std::exchange(types_.reading.natively, false)) {
     const py::ref protocol = held().protocol;
     if (!types_.native_receiver.received(protocol.get(), count)) {

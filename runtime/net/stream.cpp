@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
@@ -77,9 +78,11 @@ bool stream::waits_for_its_share() const noexcept {
 }
 
 void stream::read_ready() {
-  const std::span<std::byte> into = sink_.receive_into();
-  if (into.empty()) return;
-  const ssize_t count = ::recv(fd_, into.data(), into.size(), 0);
+  const auto [first, rest] = sink_.receive_into();
+  if (first.empty()) return;
+  const std::array<iovec, 2> both{{{first.data(), first.size()}, {rest.data(), rest.size()}}};
+  const ssize_t count =
+      rest.empty() ? ::recv(fd_, first.data(), first.size(), 0) : ::readv(fd_, both.data(), both.size());
   if (count > 0) {
     trace::count(trace::counter::bytes_read, static_cast<std::uint64_t>(count));
     sink_.received(static_cast<std::size_t>(count));

@@ -12,6 +12,12 @@
 
 namespace triga::net {
 
+// Where the next bytes should go: what the first memory has no room for goes into the rest.
+struct receive_space {
+  std::span<std::byte> first;
+  std::span<std::byte> rest = {};
+};
+
 // What a stream tells its owner. The owner is what the poller calls; its on_ready() has read_ready() and
 // flush() called, there or later, as should_read() and should_flush() say. The stream calls the rest from
 // those two; each may close, abort, pause or write to the stream, but not destroy it.
@@ -23,10 +29,9 @@ class stream_sink : public io::watcher {
   stream_sink(stream_sink&&) = delete;
   stream_sink& operator=(stream_sink&&) = delete;
 
-  // Where the next bytes should go. An empty span: nothing is read this time (the owner has dealt with the
-  // reason).
-  virtual std::span<std::byte> receive_into() = 0;
-  virtual void received(std::size_t bytes) = 0;  // that many bytes are in the memory given last
+  // No room in the first memory: nothing is read this time (the owner has dealt with the reason).
+  virtual receive_space receive_into() = 0;
+  virtual void received(std::size_t bytes) = 0;  // that many bytes are in the space given last
   virtual void received_eof() = 0;               // the peer sends no more: close, or stop reading
   virtual void read_failed(int error) = 0;       // errno of recv(2), never EAGAIN or EINTR: abort
 

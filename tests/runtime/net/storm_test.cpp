@@ -74,7 +74,7 @@ class echo final : public stream_sink, public loop::ready_task {
     if (!stream_.has_ended() && stream_.should_flush(events)) stream_.flush();
   }
 
-  std::span<std::byte> receive_into() override { return memory_; }
+  net::receive_space receive_into() override { return {memory_}; }
   void received(std::size_t bytes) override {
     auto* piece = new std::string(reinterpret_cast<const char*>(memory_.data()), bytes);
     stream_.enqueue(piece->data(), piece->size(), piece);

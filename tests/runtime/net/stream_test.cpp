@@ -35,7 +35,9 @@ class recorder final : public stream_sink {
     if (connection.should_read(events)) connection.read_ready();
     if (connection.should_flush(events)) connection.flush();
   }
-  std::span<std::byte> receive_into() override { return std::span(memory_).first(room); }
+  net::receive_space receive_into() override {
+    return {std::span(memory_).first(room), std::span(memory_).subspan(room).first(rest)};
+  }
   void received(std::size_t bytes) override {
     input.append(reinterpret_cast<const char*>(memory_.data()), bytes);
     if (on_received) on_received();
@@ -74,7 +76,7 @@ class recorder final : public stream_sink {
   std::string input;
   std::vector<std::string> told;
   std::function<void()> on_received, on_resume;
-  std::size_t room = 4096;
+  std::size_t room = 4096, rest = 0;
 
  private:
   void fail(const char* what, int error) {
@@ -167,6 +169,24 @@ TEST_F(Stream, TellsTheRestNextTurnWhenTheOwnersMemoryIsShort) {
   EXPECT_EQ(owner.input, "hel");
   turn();
   EXPECT_EQ(owner.input, "hello");
+}
+
+TEST_F(Stream, ReceivesIntoTheRestWhatTheFirstMemoryHasNoRoomFor) {
+  recorder owner(poller, near.get());
+  owner.room = 3;
+  owner.rest = 4;
+  ASSERT_EQ(owner.connection.start_reading(), 0);
+  ASSERT_EQ(::send(far.get(), "12", 2, 0), 2);
+  turn();
+  EXPECT_EQ(owner.input, "12");
+  ASSERT_EQ(::send(far.get(), "3456789ab", 9, 0), 9);
+  turn();
+  EXPECT_EQ(owner.input, "123456789");
+  turn();
+  EXPECT_EQ(owner.input, "123456789ab");
+  ASSERT_EQ(::shutdown(far.get(), SHUT_WR), 0);
+  turn();
+  EXPECT_TRUE(owner.was_told("eof"));
 }
 
 TEST_F(Stream, ReadsNothingWhileTheOwnerHasNoMemory) {
