@@ -285,7 +285,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   std::uint32_t place_among_clients_ = 0;
   std::uint16_t pending_events_ = 0;
   std::uint16_t last_read_ = 0;  // how many bytes; 0: more than this can say
-  unsigned lost_writes_ = 0;  // asyncio's _conn_lost: 1 at the end, and one more for each write after it
+  unsigned lost_writes_ = 0;     // asyncio's _conn_lost: 1 at the end, and one more for each write after it
   short_address peer_;
   // Of a connection that was accepted: what a socket object is to be told, where none was made.
   std::uint8_t family_ = 0;
