@@ -36,7 +36,7 @@ class recorder final : public stream_sink {
     if (connection.should_flush(events)) connection.flush();
   }
   net::receive_space receive_into() override {
-    return {std::span(memory_).first(room), std::span(memory_).subspan(room).first(rest)};
+    return {std::span(memory_).first(room), std::span(memory_).subspan(room).first(room_behind)};
   }
   void received(std::size_t bytes) override {
     input.append(reinterpret_cast<const char*>(memory_.data()), bytes);
@@ -76,7 +76,7 @@ class recorder final : public stream_sink {
   std::string input;
   std::vector<std::string> told;
   std::function<void()> on_received, on_resume;
-  std::size_t room = 4096, rest = 0;
+  std::size_t room = 4096, room_behind = 0;
 
  private:
   void fail(const char* what, int error) {
@@ -174,7 +174,7 @@ TEST_F(Stream, TellsTheRestNextTurnWhenTheOwnersMemoryIsShort) {
 TEST_F(Stream, ReceivesIntoTheRestWhatTheFirstMemoryHasNoRoomFor) {
   recorder owner(poller, near.get());
   owner.room = 3;
-  owner.rest = 4;
+  owner.room_behind = 4;
   ASSERT_EQ(owner.connection.start_reading(), 0);
   ASSERT_EQ(::send(far.get(), "12", 2, 0), 2);
   turn();
