@@ -140,6 +140,11 @@ void bind_asyncio(PyObject* module, const pybind11::kwargs& given) {
   types.context_name = py::ref::steal(PyUnicode_InternFromString("context"));
   types.time_name = py::ref::steal(PyUnicode_InternFromString("time"));
   types.asyncio_names = find_asyncio_names(module);
+#if PY_VERSION_HEX >= 0x030E0000
+  types.task_keywords = py::ref::steal(Py_BuildValue("(sss)", "name", "context", "eager_start"));
+#else
+  types.task_keywords = py::ref::steal(Py_BuildValue("(ss)", "name", "context"));
+#endif
 }
 
 }  // namespace
@@ -147,15 +152,16 @@ void bind_asyncio(PyObject* module, const pybind11::kwargs& given) {
 int state::traverse(visitproc visit, void* arg) const {
   for (const py::ref* each :
        {&base, &native_class, &futures, &tasks, &future_name, &task_name, &stock_create_task, &context_name,
-        &time_name, &future_link, &asyncio_names, &report_slow, &operation}) {
+        &time_name, &task_keywords, &future_link, &asyncio_names, &report_slow, &operation}) {
     Py_VISIT(each->get());
   }
   return handles.traverse(visit, arg);
 }
 
 void state::clear() {
-  for (py::ref* each : {&base, &native_class, &futures, &tasks, &future_name, &task_name, &stock_create_task,
-                        &context_name, &time_name, &future_link, &asyncio_names, &report_slow, &operation}) {
+  for (py::ref* each :
+       {&base, &native_class, &futures, &tasks, &future_name, &task_name, &stock_create_task, &context_name,
+        &time_name, &task_keywords, &future_link, &asyncio_names, &report_slow, &operation}) {
     each->reset();
   }
   handles.clear();

@@ -61,6 +61,7 @@ struct state {
   py::ref stock_create_task;  // BaseEventLoop.create_task, for what the fast path leaves alone
   py::ref context_name;       // "context", interned
   py::ref time_name;          // "time", interned
+  py::ref task_keywords;      // those that create_task() passes on to the task, a tuple of interned names
   py::ref future_link;        // the type of what ties an asyncio future to a native concurrent one
   py::ref asyncio_names;      // see asyncio_calls.h
   py::ref report_slow;        // triga._loop.reports.callback_was_slow

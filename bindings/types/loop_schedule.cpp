@@ -222,18 +222,39 @@ PyObject* stock_create_task(PyObject* self, PyObject* const* args, Py_ssize_t co
                              static_cast<std::size_t>(count + 1), names);
 }
 
+// Are these the keywords of a task? Any other is for asyncio to refuse. -1: an exception.
+int are_of_a_task(const state& types, PyObject* names) {
+  int good = 1;
+  for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(names) && good > 0; ++at) {
+    good = PySequence_Contains(types.task_keywords.get(), PyTuple_GET_ITEM(names, at));
+  }
+  return good;
+}
+
+// The keywords to make a task with: loop= and those that were given. Null with an exception set.
+py::ref task_keywords(PyObject* self, PyObject* const* values, PyObject* names) {
+  PyObject* const loop = keyword_of(self);
+  if (loop == nullptr || names == nullptr) return py::ref::borrow(loop);
+  py::ref all = py::ref::steal(PyDict_Copy(loop));
+  for (Py_ssize_t at = 0; all && at < PyTuple_GET_SIZE(names); ++at) {
+    if (PyDict_SetItem(all.get(), PyTuple_GET_ITEM(names, at), values[at]) < 0) all.reset();
+  }
+  return all;
+}
+
 PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   const loop_object& loop = fields(self);
-  const bool plain = loop.closed == 0 && loop.debug == 0 && loop.fork_generation == fork_generation() &&
-                     count == 1 && names == nullptr &&
-                     (loop.task_factory == nullptr || loop.task_factory == Py_None);
-  if (!plain) return stock_create_task(self, args, count, names);
-  PyObject* keyword = keyword_of(self);
   const state& types = core_of(self).types();
+  const bool plain = loop.closed == 0 && loop.debug == 0 && loop.fork_generation == fork_generation() &&
+                     count == 1 && (loop.task_factory == nullptr || loop.task_factory == Py_None);
+  const int known = !plain ? 0 : names == nullptr ? 1 : are_of_a_task(types, names);
+  if (known < 0) return nullptr;
+  if (known == 0) return stock_create_task(self, args, count, names);
+  const py::ref keywords = task_keywords(self, args + 1, names);
   const py::ref made_by = class_of(types.tasks, types.task_name);
   const py::ref coroutine = py::ref::steal(PyTuple_Pack(1, args[0]));
-  if (keyword == nullptr || !made_by || !coroutine) return nullptr;
-  return PyObject_Call(made_by.get(), coroutine.get(), keyword);
+  if (!keywords || !made_by || !coroutine) return nullptr;
+  return PyObject_Call(made_by.get(), coroutine.get(), keywords.get());
 }
 
 PyObject* follow(PyObject* self, PyObject* source) { return follow_any_future(self, source); }

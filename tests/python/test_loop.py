@@ -532,8 +532,16 @@ def test_create_task_takes_names_contexts_and_factories(loop: Any) -> None:
     async def nothing() -> None:
         pass
 
-    named = loop.create_task(nothing(), name="a name", context=contextvars.copy_context())
+    context = contextvars.copy_context()
+    named = loop.create_task(nothing(), name="a name", context=context)
     assert named.get_name() == "a name"
+    assert named.get_context() is context if sys.version_info >= (3, 12) else True
+    assert loop.create_task(nothing(), name=None, context=None).get_name().startswith("Task-")
+    for wrong in {"nmae": "x"}, {"loop": loop}, {"name": "x", "loop": loop}:
+        coroutine = nothing()
+        with pytest.raises(TypeError):
+            loop.create_task(coroutine, **wrong)
+        coroutine.close()
     assert isinstance(loop.create_task(nothing()), asyncio.Task)
     made: list[Any] = []
 
@@ -547,6 +555,30 @@ def test_create_task_takes_names_contexts_and_factories(loop: Any) -> None:
     with pytest.raises(TypeError):
         loop.create_task(42)
     assert loop.create_future().get_loop() is loop
+
+
+def test_an_eager_task_begins_at_once_where_create_task_takes_the_word(loop: Any) -> None:
+    begun: list[str] = []
+
+    async def begin() -> str:
+        begun.append(asyncio.current_task().get_name())  # type: ignore[union-attr]
+        return "done"
+
+    async def main() -> None:
+        coroutine = begin()
+        if sys.version_info < (3, 14):
+            with pytest.raises(TypeError):
+                loop.create_task(coroutine, eager_start=True)
+            return coroutine.close()
+        task = loop.create_task(coroutine, eager_start=True, name="eager")
+        assert begun == ["eager"]
+        assert task.done() and await task == "done"
+        later = loop.create_task(begin(), eager_start=False, name="later")
+        assert begun == ["eager"]
+        await later
+        assert begun == ["eager", "later"]
+
+    loop.run_until_complete(main())
 
 
 # ---- exit, interpreters ----------------------------------------------------------------------------------------------
