@@ -76,6 +76,7 @@ HASH_1 = Floor("OpenSSL in C, in memory", ("sha256", "1", "300"))
 HASH_2 = Floor("the same by two processes that share nothing", ("sha256", "2", "300"))
 CALL = Floor("one call of a Python function", ("python_call",))
 BARE_FORK = Floor("os.fork + os._exit(0) + waitpid of the same interpreter", ("bare_fork",))
+BARE_POOLS = Floor("one start of an interpreter that can spawn, and two such forks a pool", ("bare_pool_cycle",))
 
 
 def _least_loop(scenario: str) -> tuple[Floor, ...]:
@@ -84,7 +85,7 @@ def _least_loop(scenario: str) -> tuple[Floor, ...]:
 
 
 # Limits that plain Python measures: the scenario's name, and the program of bench/programs that has it.
-IN_PYTHON = {"python_call": "threads", "bare_fork": "processes"}
+IN_PYTHON = {"python_call": "threads", "bare_fork": "processes", "bare_pool_cycle": "processes"}
 
 
 def _threads() -> list[Row]:
@@ -146,7 +147,7 @@ def _processes() -> list[Row]:
         ("start_fork", "Process start + join, fork", 1.5, (), (BARE_FORK, FORK)),
         ("start_forkserver", "Process start + join, forkserver", 30, (), (BARE_FORK, FORK)),
         ("start_spawn", "Process start + join, spawn", 50, (), (BARE_FORK, POSIX_SPAWN)),
-        ("pool_cycle_spawn", "spawn Pool of 2: start, one task, stop", 10, (), (BARE_FORK, POSIX_SPAWN)),
+        ("pool_cycle_spawn", "spawn Pool of 2: start, one task, stop", 10, (), (BARE_POOLS, BARE_FORK)),
         ("queue_1_1", "Queue, 1 process puts and 1 gets, an item", 5, ("faster_fifo",), ()),
         ("queue_4_4", "Queue, 4 put and 4 get, an item", 8, ("faster_fifo",), ()),
     ]

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, wait
 
@@ -130,6 +131,18 @@ def bare_fork(meter):
             os.waitpid(pid, 0)
 
 
+def bare_pool_cycle(meter):
+    """What the pools of pool_cycle_spawn cannot do without: one interpreter, ready to spawn, and two forks for each."""
+    count = meter.n(8)
+    with meter(count):
+        needed = "import multiprocessing.spawn, multiprocessing.resource_tracker"
+        subprocess.run([sys.executable, "-c", needed], check=True)
+        for _ in range(count):
+            children = [os.fork() or os._exit(0) for _ in range(2)]
+            for child in children:
+                os.waitpid(child, 0)
+
+
 def pool_cycle_spawn(meter):
     """A spawn Pool of two, one task, and its end."""
     context, count = multiprocessing.get_context("spawn"), meter.n(8)
@@ -181,8 +194,8 @@ if __name__ == "__main__":
     main(
         table(
             pool_round_trip, executor_round_trip, executor_burst, pool_map_chunk_1, pool_map, bytes_there_and_back,
-            array_there_and_back, start_fork, start_forkserver, start_spawn, bare_fork, pool_cycle_spawn, queue_1_1,
-            queue_4_4,
+            array_there_and_back, start_fork, start_forkserver, start_spawn, bare_fork, bare_pool_cycle,
+            pool_cycle_spawn, queue_1_1, queue_4_4,
         ),
         many_processes=True,
     )  # fmt: skip
