@@ -4,6 +4,7 @@
 #include "bindings/types/completion.h"
 #include "bindings/types/executor.h"
 #include "bindings/types/future.h"
+#include "bindings/types/mapped_items.h"
 #include "bindings/types/work_queue.h"
 
 namespace triga {
@@ -14,6 +15,7 @@ void register_futures(pybind11::module_& core) {
   add_completion_type(module);
   add_work_queue_type(module);
   add_executor_type(module);
+  add_mapped_items_type(module);
   core.def(
       "set_future_class",
       [module](const pybind11::object& future, const pybind11::object& report) {

@@ -403,6 +403,28 @@ class CompletionWatch:
     def saw_exception(self) -> bool: ...
 
 @final
+class MappedItems:
+    """Calls of one function for many items, which workers share among them."""
+
+    def __new__(
+        cls,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        done: FutureCore,
+        put: Callable[[Any], object] = ...,
+        failed: Callable[[BaseException], Any] = ...,
+        /,
+    ) -> Self: ...
+    def __len__(self) -> int: ...
+    def run(self) -> None: ...
+    def abandon(self, error: BaseException, /) -> None: ...
+    def results(self) -> list[Any]: ...
+    @property
+    def error(self) -> BaseException | None: ...
+    @property
+    def done(self) -> Any: ...
+
+@final
 class WorkQueue:
     """The pool behind one executor."""
 

@@ -14,13 +14,13 @@ from multiprocessing import pool as stock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
     from typing import Any
 
     from triga._patch import Replace
     from triga._threads.futures import Future
-    from triga._threads.thread_pool_results import IMapIterator
+    from triga._threads.thread_pool_results import IMapIterator, UnorderedItemsIterator
     from triga._threads.thread_pool_staff import Staff
 
 StockThreadPool = stock.ThreadPool
@@ -44,6 +44,8 @@ MACHINERY = (
 )
 # What imap submits in the caller's thread: these cannot block, and need no thread, unless they are long.
 SHORT = 1000
+# Sequences whose iteration runs nobody's code.
+PLAIN = (list, tuple, range)
 
 
 def brings_machinery(kind: type) -> bool:
@@ -139,14 +141,14 @@ class ThreadPool(StockThreadPool):
         if chunksize is None:
             chunksize, extra = divmod(size, len(self._pool) * 4)
             chunksize += bool(extra)
+        # Of these the iteration runs nobody's code.
+        if size and chunksize == 1 and mapper is stock.mapstar and type(iterable) in PLAIN:  # type: ignore[attr-defined]
+            items = staff.map_items(func, iterable, len(self._pool))
+            return staff.items_result(self, staff, items, callback, error_callback)
         futures: list[Future] = []
-        # Of these the iteration runs nobody's code, so that it can be one call.
-        single = chunksize == 1 and mapper is stock.mapstar and type(iterable) in (list, tuple, range)  # type: ignore[attr-defined]
-        if single:
-            futures = staff.submit_items(func, iterable)
-        elif size and chunksize > 0:
+        if size and chunksize > 0:
             futures = staff.submit_chunks(func, iterable, mapper, chunksize)
-        return staff.mapped_result(self, staff, futures, single, callback, error_callback)
+        return staff.mapped_result(self, staff, futures, callback, error_callback)
 
     def imap(self, func: Any, iterable: Iterable[Any], chunksize: Any = 1) -> Any:
         """As map, but an iterator, and the items are taken one by one."""
@@ -166,9 +168,14 @@ class ThreadPool(StockThreadPool):
         self._check_running()  # type: ignore[attr-defined]
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
-        result = kind(self)
-        feed = partial(_feed_imap, staff, result, func, iterable, chunksize)
-        if type(iterable) in (list, tuple, range) and len(iterable) <= SHORT:  # type: ignore[arg-type]
+        result: IMapIterator
+        if kind is staff.unordered_results and chunksize == 1 and type(iterable) in PLAIN:
+            result = shared = staff.unordered_items(self)
+            feed = partial(_feed_items, staff, shared, func, iterable, len(self._pool))  # type: ignore[arg-type]
+        else:
+            result = kind(self)
+            feed = partial(_feed_imap, staff, result, func, iterable, chunksize)
+        if type(iterable) in PLAIN and len(iterable) <= SHORT:  # type: ignore[arg-type]
             feed()
         else:
             self._feeder.add(feed)
@@ -230,6 +237,20 @@ def _feed_imap(staff: Staff, result: IMapIterator, func: Any, iterable: Iterable
         result._add(staff.submit_failure(error))
     finally:
         result._end()
+
+
+def _feed_items(staff: Staff, result: UnorderedItemsIterator, func: Any, items: Sequence[Any], workers: int) -> None:
+    """The same for results in any order: workers share the items, a part of them at a time."""
+    try:
+        for at in range(0, len(items), SHORT):
+            part = items[at : at + SHORT]
+            result.part_begins()
+            mapped = staff.map_items(func, part, workers, result._arrived.put, staff.failure)
+            mapped.done.add_done_callback(result.part_is_over)
+            if staff.terminated:
+                return
+    finally:
+        result.part_is_over()
 
 
 def patch_pool(module: ModuleType, replace: Replace) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, NoReturn
 
+    from triga._core import MappedItems
     from triga._threads.futures import Future
     from triga._threads.thread_pool_staff import Staff
 
@@ -112,9 +113,7 @@ class ApplyResult(stock.ApplyResult):  # type: ignore[type-arg]
 class MapResult(ApplyResult):
     """The result of map_async and starmap_async: a list, or the exception that came first."""
 
-    def __init__(self, pool: Any, staff: Staff, futures: list[Future], single: bool, *callbacks: Any) -> None:
-        self._single = single  # a future is the call of one item, not of the mapper with a chunk of them
-        self._stopped: set[Future] = set()
+    def __init__(self, pool: Any, staff: Staff, futures: list[Future], *callbacks: Any) -> None:
         self._complete = False
         super().__init__(pool, staff, futures, *callbacks)
 
@@ -132,10 +131,7 @@ class MapResult(ApplyResult):
     def _note_exceptions(self, in_order_of_completion: Iterable[Future]) -> None:
         for future in in_order_of_completion:
             error = future.exception()
-            if self._single and isinstance(error, StopIteration):
-                # A chunk is list(map(func, chunk)) in the original, which ends there without an error.
-                self._stopped.add(future)
-            elif error is not None and self._error is None:
+            if error is not None and self._error is None:
                 self._error = error
 
     def _call_when_done(self, tell: Callable[[Any], None]) -> None:
@@ -157,14 +153,35 @@ class MapResult(ApplyResult):
             future.add_done_callback(one_done)
 
     def _value_of_futures(self) -> Any:
-        if self._single:
-            stopped = self._stopped
-            if not stopped:
-                return [future.result() for future in self._futures]
-            return [future.result() for future in self._futures if future not in stopped]
         if len(self._futures) == 1:
             return self._futures[0].result()
         return [item for future in self._futures for item in future.result()]
+
+
+class ItemsResult(ApplyResult):
+    """The same for calls of one item each, which workers share."""
+
+    def __init__(self, pool: Any, staff: Staff, items: MappedItems, *callbacks: Any) -> None:
+        self._items = items
+        super().__init__(pool, staff, [items.done], *callbacks)
+
+    def _wait_for_futures(self, timeout: float | None) -> bool:
+        if not super()._wait_for_futures(timeout):
+            return False
+        self._error = self._items.error
+        return True
+
+    def _value_of_futures(self) -> Any:
+        return self._items.results()
+
+
+class Failure:
+    """What arrives in the place of a result; without an error there are no more."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
 
 
 class IMapIterator(stock.IMapIterator):  # type: ignore[type-arg]
@@ -172,7 +189,7 @@ class IMapIterator(stock.IMapIterator):  # type: ignore[type-arg]
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._arrived: queue.SimpleQueue[Future | None] = queue.SimpleQueue()  # None: there are no more
+        self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()  # futures; None: there are no more
         self._given_back: deque[Future] = deque()  # by a next() whose time was over
 
     def _add(self, future: Future) -> None:
@@ -181,7 +198,7 @@ class IMapIterator(stock.IMapIterator):  # type: ignore[type-arg]
     def _end(self) -> None:
         self._arrived.put(None)
 
-    def _take(self, timeout: float | None) -> Future:
+    def _take(self, timeout: float | None) -> Any:
         """The next future, which may not be done yet. StopIteration, TimeoutError."""
         try:
             return self._given_back.popleft()
@@ -237,7 +254,7 @@ class IMapUnorderedIterator(IMapIterator):
         self._length = self._added
         self._arrived.put(None)
 
-    def _take(self, timeout: float | None) -> Future:
+    def _take(self, timeout: float | None) -> Any:
         while True:
             if self._taken == self._length:
                 self._stop()
@@ -246,9 +263,47 @@ class IMapUnorderedIterator(IMapIterator):
             except queue.Empty:
                 raise TimeoutError from None
             if future is None:
-                continue  # from _end(): the length is known now
+                continue  # the length is known now
             with self._lock:
                 self._taken += 1
             if self._taken == self._length:
                 self._arrived.put(None)  # for others that wait
             return future
+
+
+class UnorderedItemsIterator(IMapIterator):
+    """The same for calls of one item each, which workers share: what arrives are the results themselves."""
+
+    def __init__(self, pool: Any) -> None:
+        super().__init__(pool)
+        self._parts = [None]  # those that are under way, and whoever begins them
+        self._get = self._arrived.get
+
+    def part_begins(self) -> None:
+        """Results will arrive, or a Failure in the place of one."""
+        self._parts.append(None)
+
+    def part_is_over(self, _: Any = None) -> None:
+        """All of a part's results have arrived, or no more parts begin."""
+        self._parts.pop()
+        if not self._parts:
+            self._arrived.put(Failure(None))
+
+    def next(self, timeout: float | None = None) -> Any:
+        """The next result; TimeoutError if it does not come in time."""
+        if timeout is None:
+            outcome = self._get()
+        else:
+            try:
+                outcome = self._get(timeout=max(timeout, 0))
+            except queue.Empty:
+                raise TimeoutError from None
+        if type(outcome) is not Failure:
+            return outcome
+        if outcome.error is not None:
+            raise outcome.error
+        self._arrived.put(outcome)  # for whoever asks next
+        self._pool = None
+        raise StopIteration
+
+    __next__ = next

@@ -9,13 +9,22 @@ from itertools import islice
 from multiprocessing import util
 
 from triga import _core
+from triga._core import MappedItems
 from triga._processes.errors import PoolEndedError
 from triga._threads.futures import Future
-from triga._threads.thread_pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
+from triga._threads.thread_pool_results import (
+    ApplyResult,
+    Failure,
+    IMapIterator,
+    IMapUnorderedIterator,
+    ItemsResult,
+    MapResult,
+    UnorderedItemsIterator,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
 
@@ -41,18 +50,21 @@ class Staff:
 
     single_result = ApplyResult
     mapped_result = MapResult
+    items_result = ItemsResult
     ordered_results = IMapIterator
     unordered_results = IMapUnorderedIterator
+    unordered_items = UnorderedItemsIterator
+    failure = Failure
 
     def __init__(self) -> None:
         tasks = _Tasks()
         self.queue = tasks.queue
         self._submit = tasks.submit
-        self._submit_each = tasks._submit_each
         self._lock = threading.Lock()
         self._closing = False
         self.terminated = False
         self.broken: BaseException | None = None
+        self._mapped: set[MappedItems] = set()  # those that are not done
         self._untold = 0  # results with callbacks that have not run yet
         self._finished: queue.SimpleQueue[ApplyResult | None] = queue.SimpleQueue()
         self._results_handler: threading.Thread | None = None
@@ -68,14 +80,23 @@ class Staff:
             self._fail_queued(self.broken)
         return future
 
-    def submit_items(self, func: Callable[..., Any], items: list[Any] | tuple[Any, ...] | range) -> list[Future]:
-        """Queues a call for each item, all of them in one call of the C++ pool."""
-        if self.broken is not None:
-            return [self.failed(self.broken)]
-        futures: list[Future] = self._submit_each(func, zip(items))
-        if self.broken is not None:
-            self._fail_queued(self.broken)
-        return futures
+    def map_items(self, func: Callable[[Any], Any], items: Sequence[Any], workers: int, *sink: Any) -> MappedItems:
+        """Has workers call the function for each item, one after the other. ``sink``: see MappedItems."""
+        mapped = MappedItems(func, items, Future(), *sink)
+
+        def part_is_over(part: Future) -> None:
+            error = part.exception()
+            if error is not None:  # it was never begun
+                mapped.abandon(error)
+
+        self._mapped.add(mapped)
+        mapped.done.add_done_callback(lambda _: self._mapped.discard(mapped))
+        try:
+            for _ in range(min(workers, len(mapped))):
+                self.submit(mapped.run).add_done_callback(part_is_over)
+        except ValueError as error:  # the pool was terminated meanwhile
+            mapped.abandon(error)
+        return mapped
 
     def submit_chunks(self, func: Any, iterable: Iterable[Any], mapper: Any, chunksize: int) -> list[Future]:
         """Queues a call of ``mapper`` for each chunk; an exception of the iterable is the last one's outcome."""
@@ -107,6 +128,10 @@ class Staff:
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
 
+    def _abandon_items(self, error: BaseException) -> None:
+        for mapped in list(self._mapped):
+            mapped.abandon(error)
+
     def initializer_failed(self, error: BaseException) -> None:
         """Every call fails from now on. (The standard library starts workers for ever that fail in turn.)"""
         self.broken = RuntimeError(f"the initializer of a thread pool's worker failed: {error!r}; no task can run")
@@ -134,7 +159,9 @@ class Staff:
         """Fails what has not begun, and lets the workers end. (The standard library leaves get() waiting for ever.)"""
         self.terminated = self._closing = True
         self._close_queue()
-        self._fail_queued(PoolEndedError("the pool was terminated before the task had begun"))
+        ended = PoolEndedError("the pool was terminated before the task had begun")
+        self._fail_queued(ended)
+        self._abandon_items(ended)
 
     @staticmethod
     def leave(staff: Staff) -> None:
