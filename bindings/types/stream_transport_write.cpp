@@ -118,7 +118,8 @@ bool transport::gather() {
 bool transport::send_gathered() {
   if (!std::exchange(gathers_, false)) return true;
   const py::ref alive = py::ref::borrow(self());
-  in_context(py::ref(std::move(write_context_)), [this] {
+  // A flush() that is still to come needs it as well.
+  in_context(sends_next_turn_ ? write_context_ : py::ref(std::move(write_context_)), [this] {
     stream_.flush();
     if (PyErr_Occurred() == nullptr) (void)watch_writable();
   });

@@ -22,7 +22,7 @@ class ready_task {
   virtual void run() = 0;
   // After post_to_turn_end(). A failure of the turn's may be pending at the client; it has to stay.
   virtual void end_turn() {}
-  // While it is queued: the loop stops. May neither queue anything nor call what might.
+  // While it is queued: the loop stops. It may queue callbacks, and runs none.
   virtual void end_run() {}
 
  protected:
@@ -95,8 +95,7 @@ class event_loop {
   void post_to_turn_end(ready_task& task);
   // Does so now.
   void run_turn_end();
-  // The loop stops, perhaps for good: calls end_run() of every native task that is queued. They stay queued,
-  // and may queue nothing.
+  // The loop stops, perhaps for good: calls end_run() of every native task that is queued. They stay queued.
   void end_run();
   // Are several other callbacks still to run in this turn, or does somebody wait for its end already?
   [[nodiscard]] bool is_busy() const noexcept {

@@ -147,6 +147,29 @@ def test_what_was_written_has_left_when_the_loop_stops(backend: str) -> None:
     far.close()
 
 
+def test_a_write_that_is_gathered_after_all_has_left(run: Any) -> None:
+    async def main() -> None:
+        transport, protocol, far = await with_room()
+        loop = asyncio.get_running_loop()
+
+        def write() -> None:
+            transport.write(MUCH)
+            transport.get_extra_info("peername")
+            transport.write(b"and more")
+
+        for each in (write, *[lambda: None] * 8):
+            loop.call_soon(each)
+        for _ in range(4):
+            await asyncio.sleep(0)
+        assert all_there(far) == MUCH + b"and more"
+        assert protocol.told.count("pause") == protocol.told.count("resume")
+        transport.close()
+        await protocol.lost
+        far.close()
+
+    run(main)
+
+
 def test_sendfile_waits_for_what_is_held_back(run: Any, tmp_path: Any) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"the file" * 1000)

@@ -244,8 +244,8 @@ def _feed_items(staff: Staff, result: UnorderedItemsIterator, func: Any, items: 
     try:
         for at in range(0, len(items), SHORT):
             part = items[at : at + SHORT]
-            result.part_begins()
             mapped = staff.map_items(func, part, workers, result._arrived.put, staff.failure)
+            result.part_begins()
             mapped.done.add_done_callback(result.part_is_over)
             if staff.terminated:
                 return
