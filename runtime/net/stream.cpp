@@ -135,6 +135,7 @@ void stream::flush() {
   }
   const std::size_t most = share_left();
   if (most == 0) return;
+  unheard_ = false;  // what follows tells of all
   const send_outcome sent = send_queued(most);
   sent_in_turn_ += static_cast<std::uint32_t>(sent.bytes);
   if (sent.error != 0) {

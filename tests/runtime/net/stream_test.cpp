@@ -335,6 +335,17 @@ TEST_F(StreamShare, IsNoLimitForWhatHasToLeaveNowAndFlushTellsOfThat) {
   EXPECT_EQ(owner.told.size(), 3U);
 }
 
+TEST_F(StreamShare, AFlushOfLaterWritesTellsOfWhatLeftBeforeThem) {
+  owner.write(std::string(2 * share, 'x'));
+  owner.connection.send_unheard();
+  owner.write("more");
+  turn();
+  owner.connection.flush();
+  EXPECT_EQ(arrived(), 2 * share + 4);
+  EXPECT_EQ(owner.told, (std::vector<std::string>{"pause", "resume", "drained"}));
+  EXPECT_TRUE(owner.connection.close());
+}
+
 TEST_F(StreamShare, AHalfCloseAfterAllHasLeftIsMadeOnce) {
   owner.write(std::string(2 * share, 'x'));
   owner.connection.send_unheard();
