@@ -226,17 +226,19 @@ def _http() -> list[Row]:
 
 
 def _streams() -> list[Row]:
-    """TLS and bulk streams, both ends in one process; rloop has no TLS."""
+    """TLS and bulk streams, but for one row both ends in one process; rloop has no TLS."""
 
     def limits(scenario: str, *what: str) -> tuple[Floor, ...]:
         by_module = Floor("the ssl module's objects and epoll, driven from C", ("least_tls", scenario))
         return (by_module, Floor("OpenSSL and epoll in C", ("tls", *what)))
 
-    rows: list[tuple[str, str, float, tuple[Floor, ...]]] = [
+    copies = Floor("a C program that sends 240 KiB and reads them", ("stream_copy", str(240 * 1024), "2000"))
+    rows: list[tuple[str, str, float | None, tuple[Floor, ...]]] = [
         ("tls_echo_1k", "TLS echo, 1 KB there and back", 1.5, limits("tls_echo_1k", "echo", "1024", "20000")),
         ("tls_echo_100k", "TLS echo, 100 KB there and back", 1.5, limits("tls_echo_100k", "echo", "102400", "2000")),
         ("tls_bulk", "a MiB through TLS streams", 1.5, limits("tls_bulk", "bulk", "1048576", "400")),
-        ("bulk_stream", "a MiB through streams", 1.3, ()),
+        ("bulk_stream", "a MiB through streams", 1.3, (copies,)),
+        ("bulk_to_process", "a MiB to a reader in another process", None, ()),
     ]
     return [
         Row("streams", name, title, "tls", LOOPS, floors, goal, "uvloop", "us") for name, title, goal, floors in rows

@@ -1,8 +1,9 @@
-"""TLS and bulk streams on the arm's loop, both ends in one process: ``tls.py SCENARIO SCALE ARM``."""
+"""TLS and bulk streams on the arm's loop, both ends in one process but for one: ``tls.py SCENARIO SCALE ARM``."""
 
 import asyncio
 import ssl
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -121,6 +122,41 @@ def bulk(meter, mebibytes, tls):
     on_loop(meter, work)
 
 
+READER = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as reader:
+    memory = bytearray(256 * 1024)
+    while reader.recv_into(memory):
+        pass
+"""
+
+
+def bulk_to_process(meter):
+    """A mebibyte at a time by a StreamWriter, to a process that reads."""
+    pieces = meter.n(2_000)
+
+    async def work(_):
+        done = asyncio.get_running_loop().create_future()
+
+        async def send(reader, writer):
+            piece = b"x" * 2**20
+            with meter(pieces):
+                for _ in range(pieces):
+                    writer.write(piece)
+                    await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+            done.set_result(None)
+
+        server = await asyncio.start_server(send, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        with subprocess.Popen([sys.executable, "-c", READER, str(port)]):
+            await done
+        server.close()
+
+    on_loop(meter, work)
+
+
 def tls_echo_1k(meter):
     """1 KB there and back."""
     echo(meter, 1024, 20_000)
@@ -142,4 +178,4 @@ def bulk_stream(meter):
 
 
 if __name__ == "__main__":
-    main(table(tls_echo_1k, tls_echo_100k, tls_bulk, bulk_stream))
+    main(table(tls_echo_1k, tls_echo_100k, tls_bulk, bulk_stream, bulk_to_process))

@@ -217,8 +217,9 @@ void transport::flush() {
     return;
   }
   sends_next_turn_ = false;
-  in_context(py::ref(write_context_), [this] {
-    stream_.flush();
+  const bool others = core_ == nullptr || !core_->loop().is_all_of_the_turn();
+  in_context(py::ref(write_context_), [this, others] {
+    stream_.flush(others);
     if (PyErr_Occurred() == nullptr) (void)watch_writable();
   });
 }

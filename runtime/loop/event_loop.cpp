@@ -185,7 +185,7 @@ bool event_loop::queue_due_timers() {
 }
 
 bool event_loop::run_ready() {
-  left_in_turn_ = ready_.size();
+  found_in_turn_ = left_in_turn_ = ready_.size();
   std::uint64_t ran = 0;
   bool good = true;
   // A callback may clear the queue (close() from within is refused, but a client may), so emptiness is asked

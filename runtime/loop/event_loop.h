@@ -101,6 +101,8 @@ class event_loop {
   [[nodiscard]] bool is_busy() const noexcept {
     return left_in_turn_ >= left_in_busy_turn || !turn_end_.empty();
   }
+  // Is what runs now all that this turn has to do? Then nobody waits for its end.
+  [[nodiscard]] bool is_all_of_the_turn() const noexcept { return found_in_turn_ == 1; }
   // Queues native work from any thread, without the client's lock.
   void post_from_any_thread(ready_task& task);
   // Takes native work out of every queue, for an owner that goes before the loop. Looks at all that is
@@ -178,6 +180,7 @@ class event_loop {
   timer_heap<void*> timers_;
   std::vector<ready_task*> turn_end_;  // null: forgotten, or called already
   time_point turn_end_since_;          // when the first of them was posted
+  std::size_t found_in_turn_ = 0;      // how many callbacks the turn began with
   std::size_t left_in_turn_ = 0;
   int last_error_ = 0;
   std::uint32_t fork_generation_;

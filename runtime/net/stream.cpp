@@ -125,7 +125,7 @@ send_outcome stream::send_queued(std::size_t most) noexcept {
   return outcome_of(::sendmsg(fd_, &message, MSG_NOSIGNAL));
 }
 
-void stream::flush() {
+void stream::flush(bool others) {
   if (ended_) return;
   if (queue_.empty()) {
     if (!unheard_) return;
@@ -133,11 +133,11 @@ void stream::flush() {
     check_low_water();
     return finish_closing();
   }
-  const std::size_t most = share_left();
+  const std::size_t most = others ? share_left() : SIZE_MAX;
   if (most == 0) return;
   unheard_ = false;  // what follows tells of all
   const send_outcome sent = send_queued(most);
-  sent_in_turn_ += static_cast<std::uint32_t>(sent.bytes);
+  sent_in_turn_ += static_cast<std::uint32_t>(std::min(sent.bytes, most_sent_per_turn));
   if (sent.error != 0) {
     queue_.clear();
     (void)watch(interest_ & ~std::uint32_t{EPOLLOUT});

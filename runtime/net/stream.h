@@ -63,8 +63,9 @@ struct send_outcome {
 // is made; while nothing is waited for, it is not registered, so that others may watch it (sendfile does).
 // Readiness is level-triggered: a read that took only part is told again next turn, which also is fair to
 // other connections. Sending is fair in the same way: a stream has a share of each turn, and what goes beyond
-// it is left for the next. Without that, whoever writes to a peer that takes everything would keep the loop
-// to itself, and megabytes would lie in the kernel, out of the processor's caches, before anybody reads them.
+// it is left for the next, unless nobody else has to be served. Without that, whoever writes to a peer that
+// takes everything would keep the loop to itself, and megabytes would lie in the kernel, out of the
+// processor's caches, before anybody reads them.
 class stream {
  public:
   static constexpr std::size_t default_high_water = 64 * 1024;
@@ -106,8 +107,9 @@ class stream {
   // Queues memory that `owner` keeps alive; see write_queue. Sends nothing yet: call flush() or
   // watch_writable().
   void enqueue(const void* data, std::size_t size, void* owner) { queue_.push(data, size, owner); }
-  // Sends from the queue what the kernel takes of this turn's share, and tells the sink what came of it.
-  void flush();
+  // Sends from the queue what the kernel takes of this turn's share, and tells the sink what came of it. With
+  // no `others` who wait for the turn's end the share is whatever the kernel takes.
+  void flush(bool others = true);
   // Sends from the queue what the kernel takes, however much, and tells nobody: flush() will, also if nothing
   // is left by then. An error shows again at the next attempt.
   void send_unheard() noexcept;

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import socket
 import threading
 import weakref
@@ -183,6 +184,63 @@ def test_sendfile_waits_for_what_is_held_back(run: Any, tmp_path: Any) -> None:
         assert all_there(far) == MUCH + b"the file" * 1000 + b"and more"
         transport.close()
         await protocol.lost
+        far.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_writes_in_any_order_arrive(seed: int, run: Any) -> None:
+    """Large and small ones on a quiet and on a busy loop, with what sends at once between them, and an end."""
+    generator = random.Random(seed)
+
+    async def main() -> None:
+        transport, protocol, far = await with_room()
+        loop = asyncio.get_running_loop()
+        written = b""
+
+        def write(*pieces: bytes) -> None:
+            nonlocal written
+            written += b"".join(pieces)
+            if len(pieces) == 1:
+                transport.write(pieces[0])
+            else:
+                transport.writelines(pieces)
+
+        def anything() -> None:
+            for _ in range(generator.randrange(1, 4)):
+                operation = generator.randrange(7)
+                number = b"%d " % generator.randrange(1000)
+                if operation < 2:
+                    write(number)
+                elif operation == 2:
+                    write(number, number * 5000)
+                elif operation < 5:
+                    write(MUCH[: generator.randrange(2 * SHARE)])
+                elif operation == 5:
+                    transport.get_extra_info("peername")
+                else:
+                    transport.set_write_buffer_limits(high=generator.choice([0, 1000, SHARE]))
+
+        for _ in range(6):
+            loop.call_soon(anything)
+            for _ in range(generator.choice([0, 8])):
+                loop.call_soon(int)
+            for _ in range(generator.randrange(1, 4)):
+                await asyncio.sleep(0)
+        if generator.randrange(2):
+            transport.write_eof()
+        transport.close()
+        arrived = []
+        while not protocol.lost.done():  # what the kernel would not take waits for room
+            arrived.append(all_there(far))
+            await asyncio.sleep(0)
+        arrived.append(all_there(far))
+        assert b"".join(arrived).replace(b"<end>", b"") == written
+        assert arrived[-1].endswith(b"<end>")
+        assert await protocol.lost is None
+        assert protocol.told.count("pause") == protocol.told.count("resume")
+        assert protocol.told.count("lost") == 1
         far.close()
 
     run(main)

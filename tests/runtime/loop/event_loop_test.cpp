@@ -237,6 +237,19 @@ TEST_F(EventLoop, ForgottenTurnEndWorkIsNotDone) {
   EXPECT_EQ(order, (std::vector{2}));
 }
 
+TEST_F(EventLoop, KnowsWhetherWhatRunsIsAllOfTheTurn) {
+  std::vector<bool> alone;
+  const auto look = [&] { alone.push_back(loop.is_all_of_the_turn()); };
+  loop.call_soon(callback([&] {
+    look();
+    loop.call_soon(callback(look));  // not in this turn
+    loop.call_soon(callback(look));
+  }));
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_TRUE(loop.run_once(true));
+  EXPECT_EQ(alone, (std::vector{true, false, false}));
+}
+
 TEST_F(EventLoop, IsBusyWhileSeveralCallbacksAreLeftInTheTurn) {
   std::vector<bool> busy;
   for (int i = 0; i < 6; ++i) {

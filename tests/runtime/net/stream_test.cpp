@@ -313,6 +313,17 @@ TEST_F(StreamShare, IsOfAllThatIsWrittenInTheTurn) {
   EXPECT_TRUE(owner.connection.waits_for_its_share());
 }
 
+TEST_F(StreamShare, IsWhatTheKernelTakesWhereNoOthersWait) {
+  owner.write(std::string(4 * share, 'x'));
+  EXPECT_EQ(arrived(), share);
+  turn();
+  owner.connection.flush(false);
+  EXPECT_EQ(arrived(), 3 * share);
+  owner.write("and it was this turn's");
+  EXPECT_EQ(arrived(), 0U);
+  EXPECT_TRUE(owner.connection.waits_for_its_share());
+}
+
 TEST_F(StreamShare, DoesNotHideThatTheKernelIsFull) {
   shrink_buffers(near.get());
   owner.write(std::string(2 * share, 'x'));
