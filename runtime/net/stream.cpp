@@ -133,7 +133,8 @@ void stream::flush(bool others) {
     check_low_water();
     return finish_closing();
   }
-  const std::size_t most = others ? share_left() : SIZE_MAX;
+  const std::size_t share = share_left();
+  const std::size_t most = others ? share : SIZE_MAX;
   if (most == 0) return;
   unheard_ = false;  // what follows tells of all
   const send_outcome sent = send_queued(most);
