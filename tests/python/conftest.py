@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing.pool
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,6 +38,14 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 def native(backend: str) -> bool:
     """Is it triga's turn?"""
     return backend == "triga"
+
+
+@pytest.fixture
+def pool(backend: str) -> Iterator[Any]:
+    """A ThreadPool of three workers."""
+    with multiprocessing.pool.ThreadPool(3) as made:
+        yield made
+    made.join()
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,3 +52,15 @@ def run_turns(loop: Any, count: int = 1) -> None:
     for _ in range(count):
         loop.call_soon(loop.stop)
         loop.run_forever()
+
+
+def python(program: str, *arguments: str, timeout: float = 30, **environment: str) -> tuple[int, str, str]:
+    """Runs PROGRAM under triga's loop: exit code, stdout, stderr."""
+    done = subprocess.run(
+        [sys.executable, *arguments, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "TRIGA": "loop", **environment},
+    )
+    return done.returncode, done.stdout, done.stderr

@@ -162,20 +162,20 @@ class ThreadPool(StockThreadPool):
             return super().imap_unordered(func, iterable, chunksize)
         return self._begin_imap(self._staff.unordered_results, func, iterable, chunksize)
 
-    def _begin_imap(self, kind: type[IMapIterator], func: Any, iterable: Iterable[Any], chunksize: int) -> Any:
+    def _begin_imap(self, kind: type[IMapIterator], func: Any, iterable: Any, chunksize: int) -> Any:
         staff = self._staff
         assert staff is not None
         self._check_running()  # type: ignore[attr-defined]
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
-        result: IMapIterator
+        result: Any
         if kind is staff.unordered_results and chunksize == 1 and type(iterable) in PLAIN:
-            result = shared = staff.unordered_items(self)
-            feed = partial(_feed_items, staff, shared, func, iterable, len(self._pool))  # type: ignore[arg-type]
+            result = staff.unordered_items(self)
+            feed = partial(_feed_items, staff, result, func, iterable, len(self._pool))
         else:
             result = kind(self)
             feed = partial(_feed_imap, staff, result, func, iterable, chunksize)
-        if type(iterable) in PLAIN and len(iterable) <= SHORT:  # type: ignore[arg-type]
+        if type(iterable) in PLAIN and len(iterable) <= SHORT:
             feed()
         else:
             self._feeder.add(feed)
@@ -244,7 +244,7 @@ def _feed_items(staff: Staff, result: UnorderedItemsIterator, func: Any, items: 
     try:
         for at in range(0, len(items), SHORT):
             part = items[at : at + SHORT]
-            mapped = staff.map_items(func, part, workers, result._arrived.put, staff.failure)
+            mapped = staff.map_items(func, part, workers, result.put, staff.failure)
             result.part_begins()
             mapped.done.add_done_callback(result.part_is_over)
             if staff.terminated:

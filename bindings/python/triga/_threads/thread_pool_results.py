@@ -271,23 +271,25 @@ class IMapUnorderedIterator(IMapIterator):
             return future
 
 
-class UnorderedItemsIterator(IMapIterator):
-    """The same for calls of one item each, which workers share: what arrives are the results themselves."""
+class UnorderedItemsIterator(stock.IMapIterator):  # type: ignore[type-arg]
+    """What imap_unordered returns for calls of one item each, which workers share: the results as they come."""
 
     def __init__(self, pool: Any) -> None:
-        super().__init__(pool)
+        self._pool = pool
+        arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()  # results, and a Failure in the place of one
+        self.put = arrived.put
+        self._get = arrived.get
         self._parts = [None]  # those that are under way, and whoever begins them
-        self._get = self._arrived.get
 
     def part_begins(self) -> None:
-        """Results will arrive, or a Failure in the place of one."""
+        """Somebody will put() results."""
         self._parts.append(None)
 
     def part_is_over(self, _: Any = None) -> None:
         """All of a part's results have arrived, or no more parts begin."""
         self._parts.pop()
         if not self._parts:
-            self._arrived.put(Failure(None))
+            self.put(Failure(None))
 
     def next(self, timeout: float | None = None) -> Any:
         """The next result; TimeoutError if it does not come in time."""
@@ -302,7 +304,7 @@ class UnorderedItemsIterator(IMapIterator):
             return outcome
         if outcome.error is not None:
             raise outcome.error
-        self._arrived.put(outcome)  # for whoever asks next
+        self.put(outcome)  # for whoever asks next
         self._pool = None
         raise StopIteration
 
