@@ -119,7 +119,8 @@ bool transport::send_gathered() {
   if (!std::exchange(gathers_, false)) return true;
   const py::ref alive = py::ref::borrow(self());
   // A flush() that is still to come needs it as well.
-  in_context(sends_next_turn_ ? write_context_ : py::ref(std::move(write_context_)), [this] {
+  const py::ref context = sends_next_turn_ ? write_context_ : std::exchange(write_context_, py::ref());
+  in_context(context, [this] {
     stream_.flush();
     if (PyErr_Occurred() == nullptr) (void)watch_writable();
   });
