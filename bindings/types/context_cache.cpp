@@ -45,31 +45,14 @@ void context_cache::probe() noexcept {
   const py::ref context = py::ref::steal(PyContext_New());
   const py::ref copy = context ? py::ref::steal(PyContext_Copy(context.get())) : py::ref();
   if (copy) map_at_ = find_map(context.get(), copy.get());
+  weak_at_ = context ? Py_TYPE(context.get())->tp_weaklistoffset : 0;
   PyErr_Clear();
 }
 
-py::ref context_cache::snapshot() noexcept {
-  PyObject* const current = PyThreadState_Get()->context;
-  if (map_at_ == 0 || current == nullptr) return py::ref();  // a thread's first context is made by copying it
-  if (!snapshot_ || map_of(snapshot_.get()) != map_of(current)) {
-    snapshot_ = py::ref::steal(PyContext_CopyCurrent());
-    if (!snapshot_) PyErr_Clear();
-  }
+py::ref context_cache::new_snapshot() noexcept {
+  snapshot_ = py::ref::steal(PyContext_CopyCurrent());
+  if (!snapshot_) PyErr_Clear();
   return snapshot_;
-}
-
-py::ref context_cache::enterable(PyObject* snapshot) noexcept {
-  if (spare_ && map_of(spare_.get()) == map_of(snapshot)) return std::exchange(spare_, py::ref());
-  return py::ref::steal(PyContext_Copy(snapshot));
-}
-
-bool context_cache::give_back(py::ref& context, PyObject* snapshot) noexcept {
-  if (Py_REFCNT(context.get()) != 1 || weakly_referenced(context.get()) ||
-      map_of(context.get()) != map_of(snapshot)) {
-    return false;
-  }
-  spare_ = std::move(context);
-  return true;
 }
 
 void context_cache::let_go(const py::ref& snapshot) noexcept {

@@ -28,12 +28,26 @@ class context_cache {
 
   // A context with the variables of the current one, shared and never entered; null without an exception if
   // the caller has to make a copy of its own.
-  [[nodiscard]] py::ref snapshot() noexcept;
+  [[nodiscard]] py::ref snapshot() noexcept {
+    PyObject* const current = PyThreadState_Get()->context;
+    if (map_at_ == 0 || current == nullptr) return {};  // a thread's first context is made by copying it
+    return snapshot_ && map_of(snapshot_.get()) == map_of(current) ? snapshot_ : new_snapshot();
+  }
   // A context to enter, with a snapshot's variables. Null with an exception set: no memory.
-  [[nodiscard]] py::ref enterable(PyObject* snapshot) noexcept;
+  [[nodiscard]] py::ref enterable(PyObject* snapshot) noexcept {
+    if (spare_ && map_of(spare_.get()) == map_of(snapshot)) return std::move(spare_);
+    return py::ref::steal(PyContext_Copy(snapshot));
+  }
   // Takes a context from enterable() back after it was entered and left, if it still is as it was and nobody
   // else has it. False: it is the caller's own from now on.
-  bool give_back(py::ref& context, PyObject* snapshot) noexcept;
+  bool give_back(py::ref& context, PyObject* snapshot) noexcept {
+    if (Py_REFCNT(context.get()) != 1 || is_weakly_referenced(context.get()) ||
+        map_of(context.get()) != map_of(snapshot)) {
+      return false;
+    }
+    spare_ = std::move(context);
+    return true;
+  }
   // Is this the context that snapshot() gave last?
   [[nodiscard]] bool shares(const py::ref& snapshot) const noexcept {
     return snapshot && snapshot.get() == snapshot_.get();
@@ -50,7 +64,14 @@ class context_cache {
     return *reinterpret_cast<void**>(reinterpret_cast<char*>(context) + map_at_);
   }
 
-  Py_ssize_t map_at_ = 0;  // where in a Context; 0: not found
+  [[nodiscard]] bool is_weakly_referenced(PyObject* context) const noexcept {
+    return weak_at_ != 0 &&
+           *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(context) + weak_at_) != nullptr;
+  }
+  [[nodiscard]] py::ref new_snapshot() noexcept;
+
+  Py_ssize_t map_at_ = 0;   // where in a Context; 0: not found
+  Py_ssize_t weak_at_ = 0;  // where its weak references are listed
   py::ref snapshot_;
   py::ref spare_;
 };

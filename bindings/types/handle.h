@@ -128,7 +128,14 @@ PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyO
                            Py_ssize_t count, PyObject* context);
 
 // Does nobody but the queue have the handle, which is no timer's, and does it say no more than what to call?
-[[nodiscard]] bool is_queues_alone(const state& types, PyObject* handle) noexcept;
+[[nodiscard]] inline bool is_queues_alone(const state& types, PyObject* handle) noexcept {
+  const layout& slots = types.slots;
+  return Py_REFCNT(handle) == 1 &&
+         (Py_IS_TYPE(handle, types.handle.type()) || Py_IS_TYPE(handle, types.thread_safe.type())) &&
+         slot(handle, slots.weak) == nullptr && !is_cancelled(types, handle) &&
+         is_callable_as_made(types, handle) &&
+         (own(types, handle).snapshot != nullptr || slot(handle, slots.context) != nullptr);
+}
 // The same, and there was memory for what a bare callback needs.
 [[nodiscard]] bool can_unwrap(state& types, PyObject* handle) noexcept;
 // Frees such a handle, out of which callback, arguments and context were taken.

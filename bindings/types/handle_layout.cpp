@@ -22,6 +22,12 @@ Py_ssize_t size_of(PyObject* type) noexcept {
   return type != Py_None ? reinterpret_cast<PyTypeObject*>(type)->tp_basicsize : 0;
 }
 
+Py_ssize_t weak_list_of(PyObject* type) {
+  const Py_ssize_t at = reinterpret_cast<PyTypeObject*>(type)->tp_weaklistoffset;
+  if (at == 0) refuse("handles without weak references");
+  return at;
+}
+
 }  // namespace
 
 void refuse(const char* what) {
@@ -40,6 +46,7 @@ layout layout_of(PyObject* handle, PyObject* timer, PyObject* thread_safe) {
           .scheduled = offset_of(timer, "_scheduled"),
           .when = offset_of(timer, "_when"),
           .lock = thread_safe != Py_None ? offset_of(thread_safe, "_lock") : 0,
+          .weak = weak_list_of(handle),
           .own = std::max({size_of(handle), size_of(timer), size_of(thread_safe)})};
 }
 

@@ -17,6 +17,7 @@ struct layout {
   Py_ssize_t scheduled = 0;  // TimerHandle only, as is `when`
   Py_ssize_t when = 0;
   Py_ssize_t lock = 0;  // _ThreadSafeHandle only, which is 3.14's and later
+  Py_ssize_t weak = 0;  // the list of weak references; negative where it is before the object
   Py_ssize_t own = 0;   // own_fields, behind every slot of every kind
 
   bool operator==(const layout&) const = default;

@@ -86,14 +86,6 @@ PyObject* make_thread_safe(state& types, PyObject* loop, PyObject* callback, PyO
   return nullptr;
 }
 
-bool is_queues_alone(const state& types, PyObject* handle) noexcept {
-  const layout& slots = types.slots;
-  if (!Py_IS_TYPE(handle, types.handle.type()) && !Py_IS_TYPE(handle, types.thread_safe.type())) return false;
-  if (Py_REFCNT(handle) > 1 || weakly_referenced(handle) || is_cancelled(types, handle)) return false;
-  return is_callable_as_made(types, handle) &&
-         (own(types, handle).snapshot != nullptr || slot(handle, slots.context) != nullptr);
-}
-
 bool can_unwrap(state& types, PyObject* handle) noexcept {
   if (!is_queues_alone(types, handle)) return false;
   if (own(types, handle).count <= 1 || arguments_of(types, handle) != nullptr) return true;

@@ -40,7 +40,7 @@ argument_list arguments_kept(const state& types, PyObject* handle) noexcept {
 }
 
 // In a context that stays ours. Null with the callback's exception set.
-PyObject* call_in(PyObject* context, PyObject* callback, const argument_list& args) {
+inline PyObject* call_in(PyObject* context, PyObject* callback, const argument_list& args) {
   if (PyContext_Enter(context) != 0) return nullptr;
   PyObject* result = PyObject_Vectorcall(callback, args.items, args.count, nullptr);
   // Fails only if the callback left another context entered, which then is the error to report.
@@ -50,8 +50,8 @@ PyObject* call_in(PyObject* context, PyObject* callback, const argument_list& ar
 
 // Calls it in a context with the snapshot's variables. False with the callback's exception set; `entered` is
 // then the context that it was called in, or null if there was no memory for one.
-bool call_in_spare(state& types, PyObject* snapshot, PyObject* callback, const argument_list& args,
-                   py::ref& entered) {
+inline bool call_in_spare(state& types, PyObject* snapshot, PyObject* callback, const argument_list& args,
+                          py::ref& entered) {
   entered = types.contexts.enterable(snapshot);
   if (!entered || !py::ref::steal(call_in(entered.get(), callback, args))) return false;
   (void)types.contexts.give_back(entered, snapshot);
@@ -76,8 +76,8 @@ bool run_in_spare_context(state& types, PyObject* handle) {
 }
 
 // A callback that has no handle has raised: one is made for those who are told of it.
-bool report_bare(state& types, PyObject* loop, const bare_callback& failed, const argument_list& args,
-                 PyObject* context) {
+[[gnu::cold]] bool report_bare(state& types, PyObject* loop, const bare_callback& failed,
+                               const argument_list& args, PyObject* context) {
   if (ends_the_loop()) return false;
   py::ref error = py::take_raised();
   const auto make_handle = failed.has(bare_callback::thread_safe) ? make_thread_safe : make;
@@ -89,7 +89,7 @@ bool report_bare(state& types, PyObject* loop, const bare_callback& failed, cons
 }
 
 // Calls what has no handle. The references are the caller's.
-bool call_bare(state& types, PyObject* loop, const bare_callback& bare, const argument_list& args) {
+inline bool call_bare(state& types, PyObject* loop, const bare_callback& bare, const argument_list& args) {
   if (!bare.has(bare_callback::with_snapshot)) {
     return py::ref::steal(call_in(bare.context, bare.callback, args)) ||
            report_bare(types, loop, bare, args, bare.context);
@@ -134,20 +134,19 @@ bool run_bare(state& types, PyObject* loop, const bare_callback& bare) {
 
 bool run_queues_alone(state& types, PyObject* loop, PyObject* handle) {
   own_fields& mine = own(types, handle);
-  const bool has_snapshot = mine.snapshot != nullptr;
-  const bool is_plain = Py_IS_TYPE(handle, types.handle.type());
-  const py::ref callback = py::ref::steal(std::exchange(slot(handle, types.slots.callback), nullptr));
-  const py::ref tuple = py::ref::steal(std::exchange(slot(handle, types.slots.args), nullptr));
-  const py::ref context = py::ref::steal(
-      std::exchange(has_snapshot ? mine.snapshot : slot(handle, types.slots.context), nullptr));
+  const layout& slots = types.slots;
+  const std::uintptr_t form = (mine.snapshot != nullptr ? bare_callback::with_snapshot : 0) |
+                              (Py_IS_TYPE(handle, types.handle.type()) ? 0 : bare_callback::thread_safe);
+  PyObject*& variables = mine.snapshot != nullptr ? mine.snapshot : slot(handle, slots.context);
+  const py::ref callback = py::ref::steal(std::exchange(slot(handle, slots.callback), nullptr));
+  const py::ref tuple = py::ref::steal(std::exchange(slot(handle, slots.args), nullptr));
+  const py::ref context = py::ref::steal(std::exchange(variables, nullptr));
   const auto kept = mine.arguments;
   const std::size_t count = std::exchange(mine.count, 0);
   release_private(types, handle);
-  const bare_callback bare(
-      callback.get(), nullptr, context.get(),
-      (has_snapshot ? bare_callback::with_snapshot : 0) | (is_plain ? 0 : bare_callback::thread_safe));
-  const bool good = call_bare(
-      types, loop, bare, tuple ? items_of(tuple.get()) : argument_list{.items = kept.data(), .count = count});
+  const bool good =
+      call_bare(types, loop, bare_callback(callback.get(), nullptr, context.get(), form),
+                tuple ? items_of(tuple.get()) : argument_list{.items = kept.data(), .count = count});
   for (std::size_t at = 0; at < count; ++at) Py_DECREF(kept[at]);
   return good;
 }

@@ -100,14 +100,16 @@ class core final : public loop::loop_client, public loop::signal_listener {
   // Remembers the handle that a scheduling method hands out, and its place in the queue (a timer has none):
   // if it is still held at the next such call, the garbage collector is told of it.
   void hand_out(PyObject* handle, std::size_t place = 0) {
-    settle_handed_out();
+    if (handed_out_ != nullptr) settle_handed_out();
     handed_out_ = handle;
     handed_out_place_ = place;
   }
   void settle_handed_out();
   // The same before another handle is made, if nobody holds the last one any more: its callback stays queued
   // without it, and its memory serves the next. So a burst of callbacks needs memory for one handle.
-  void settle_or_unwrap_handed_out();
+  void settle_or_unwrap_handed_out() {
+    if (handed_out_ != nullptr) settle_or_unwrap();
+  }
 
   // The watch of a descriptor, or null; watch() makes it if needed.
   [[nodiscard]] descriptor_watch* find_watch(int fd) noexcept;
@@ -148,6 +150,7 @@ class core final : public loop::loop_client, public loop::signal_listener {
   void on_signal(int number) override;
 
  private:
+  void settle_or_unwrap();
   bool run_handle(PyObject* handle);
   bool run_foreign(PyObject* handle);
   bool run_in_debug_mode(PyObject* handle);

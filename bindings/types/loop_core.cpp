@@ -7,9 +7,9 @@
 namespace triga::loops {
 namespace {
 
-// How many polls in a row may keep the GIL. To give it up and take it back is no small part of a short
-// turn, and the contexts that are at hand go with it; a thread that waits for the GIL is let in by the
-// interpreter after its switch interval, or here.
+// How many polls in a row may keep the GIL, of which a loop with nothing but callbacks makes one in 16 turns.
+// To give it up and take it back is no small part of a short turn, and the contexts that are at hand go with
+// it; a thread that waits for the GIL is let in by the interpreter after its switch interval, or here.
 constexpr unsigned most_polls_with_gil = 64;
 
 PyObject* object(void* callback) noexcept { return static_cast<PyObject*>(callback); }
@@ -21,8 +21,7 @@ void core::settle_handed_out() {
   if (handle != nullptr && Py_REFCNT(handle) > 1) handles::track(handle);
 }
 
-void core::settle_or_unwrap_handed_out() {
-  if (handed_out_ == nullptr) return;
+void core::settle_or_unwrap() {
   if (fields(self_).debug != 0 || !handles::can_unwrap(types_.handles, handed_out_)) {
     settle_handed_out();
     return;
@@ -114,15 +113,18 @@ void core::drop(const loop::foreign_callback& callback) {
 }
 
 bool core::run_callback(const loop::foreign_callback& callback) {
-  if (callback.context == nullptr) return run_handle(object(callback.target));
-  return handles::run_bare(types_.handles, self_, handles::bare_callback(callback));
-}
-
-bool core::run_handle(PyObject* queued) {
+  if (callback.context != nullptr) {
+    return handles::run_bare(types_.handles, self_, handles::bare_callback(callback));
+  }
+  PyObject* const queued = object(callback.target);
   if (queued == handed_out_) handed_out_ = nullptr;
   if (fields(self_).debug == 0 && handles::is_queues_alone(types_.handles, queued)) {
     return handles::run_queues_alone(types_.handles, self_, queued);
   }
+  return run_handle(queued);
+}
+
+bool core::run_handle(PyObject* queued) {
   const py::ref handle = py::ref::steal(queued);
   if (!handles::is_native(types_.handles, queued)) return run_foreign(queued);
   if (handles::is_cancelled(types_.handles, queued)) return true;

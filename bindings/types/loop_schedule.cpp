@@ -52,9 +52,8 @@ bool note_origin(PyObject* self, PyObject* handle) {
 
 // ---- callbacks
 
-using maker = PyObject* (*)(handles::state&, PyObject*, PyObject*, PyObject* const*, Py_ssize_t, PyObject*);
-
-PyObject* queue_callback(PyObject* self, const callback_arguments& given, maker make) {
+template <class Make>
+PyObject* queue_callback(PyObject* self, const callback_arguments& given, Make make) {
   core& loop = core_of(self);
   loop.settle_or_unwrap_handed_out();
   PyObject* handle = make(loop.handles(), self, given.callback, given.args, given.count, given.context);
@@ -99,9 +98,19 @@ bool may_call_soon(PyObject* self, PyObject* callback) {
   return false;
 }
 
+// Nothing is to be checked or noted before a callback is queued.
+bool is_plain(PyObject* self) noexcept {
+  const loop_object& loop = fields(self);
+  return loop.closed == 0 && loop.debug == 0 && loop.fork_generation == fork_generation();
+}
+
 PyObject* call_soon(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   if (is_bare(self, count, names)) return queue_bare(self, args, count);
   callback_arguments given;
+  if (names == nullptr && count > 0 && is_plain(self)) {
+    given = {.callback = args[0], .args = args + 1, .count = count - 1, .context = nullptr};
+    return queue_callback(self, given, handles::make);
+  }
   if (!parse(self, "call_soon", 0, args, count, names, given) || !may_call_soon(self, given.callback) ||
       !check_in_debug_mode(self, given.callback, "call_soon", false)) {
     return nullptr;

@@ -18,6 +18,9 @@ namespace {
 constexpr std::size_t most_at_turn_end = 64;
 constexpr nanoseconds longest_to_turn_end = std::chrono::milliseconds(1);
 
+// The client lets others have its lock when the loop looks, so it has to look now and then.
+constexpr unsigned most_turns_without_a_look = 16;
+
 }  // namespace
 
 event_loop::event_loop(loop_client& client)
@@ -74,6 +77,23 @@ bool event_loop::run_once(bool wait) {
   poller_.begin_turn();
   trace::count(trace::counter::loop_iterations);
   last_error_ = 0;
+  const bool looks = !has_nothing_to_find() || ++turns_without_a_look_ == most_turns_without_a_look;
+  if (looks && !look(wait)) return false;
+  const bool good = run_ready();
+  if (turn_end_.empty()) return good;
+  run_turn_end();
+  return good && client_.good();
+}
+
+// Is it known that no timer, no descriptor and no other thread's task can be found?
+inline bool event_loop::has_nothing_to_find() const noexcept {
+  return !ready_.empty() && timers_.empty() && !has_inbox_.load(std::memory_order_relaxed) &&
+         !poller_.has_undispatched() && poller_.is_quiet();
+}
+
+// Queues what became ready and what came due.
+bool event_loop::look(bool wait) {
+  turns_without_a_look_ = 0;
   if (!poller_.has_undispatched() && !poll(deadline(wait))) return false;
   if (poller_.has_undispatched()) {
     poller_.dispatch();
@@ -81,11 +101,7 @@ bool event_loop::run_once(bool wait) {
   }
   take_inbox();
   // deadline() may have asked the client's clock, and it may have failed.
-  if (!timers_.empty() && !(client_.good() && queue_due_timers())) return false;
-  const bool good = run_ready();
-  if (turn_end_.empty()) return good;
-  run_turn_end();
-  return good && client_.good();
+  return timers_.empty() || (client_.good() && queue_due_timers());
 }
 
 time_point event_loop::deadline(bool wait) {
@@ -184,7 +200,7 @@ bool event_loop::queue_due_timers() {
   return client_.good();  // its clock may have failed
 }
 
-bool event_loop::run_ready() {
+inline bool event_loop::run_ready() {
   found_in_turn_ = left_in_turn_ = ready_.size();
   std::uint64_t ran = 0;
   bool good = true;

@@ -163,6 +163,8 @@ class event_loop {
   }
   [[nodiscard]] time_point deadline(bool wait);
   [[nodiscard]] time_point wake_time(time_point due);
+  [[nodiscard]] bool has_nothing_to_find() const noexcept;
+  bool look(bool wait);
   bool poll(time_point until);
   bool wait(time_point until);
   [[nodiscard]] bool may_look_out(time_point until) const;
@@ -183,6 +185,7 @@ class event_loop {
   std::size_t found_in_turn_ = 0;      // how many callbacks the turn began with
   std::size_t left_in_turn_ = 0;
   int last_error_ = 0;
+  unsigned turns_without_a_look_ = 0;
   std::uint32_t fork_generation_;
 
   enum class attention : std::uint8_t {

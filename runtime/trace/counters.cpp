@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "runtime/trace/counters.h"
 
-#include <atomic>
 #include <mutex>
 #include <new>
 
@@ -9,10 +8,9 @@ namespace triga::trace {
 namespace {
 
 // A thread counts millions of times a second and is asked seldom. So each thread has a shard that only it
-// writes (relaxed load and store, no locked instruction) and that snapshot() may read at any time; a thread
-// that ends folds its shard into `ended`.
+// writes and that snapshot() may read at any time; a thread that ends folds its shard into `ended`.
 struct shard {
-  std::array<std::atomic<std::uint64_t>, counter_count> values{};
+  thread_values values{};
   shard* next = nullptr;
   shard* previous = nullptr;
 };
@@ -49,25 +47,16 @@ struct thread_shard : shard {
   }
 };
 
-thread_shard& make_this_threads() noexcept {
+thread_shard& this_threads_shard() noexcept {
   thread_local thread_shard mine;
   return mine;
 }
 
-thread_shard& this_thread() noexcept {
-  // Initial-exec: one instruction to read, where `mine` above takes two calls, several times in every turn of
-  // a loop. glibc has room for as much in libraries that are loaded late.
-  [[gnu::tls_model("initial-exec")]] static thread_local thread_shard* known = nullptr;
-  if (known == nullptr) known = &make_this_threads();
-  return *known;
-}
-
 }  // namespace
 
-void count(counter which, std::uint64_t amount) noexcept {
-  auto& value = this_thread().values[static_cast<std::size_t>(which)];
-  // Relaxed: the only writer is this thread, and readers want a sum, not an order.
-  value.store(value.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+thread_values& detail::this_thread::make() noexcept {
+  known_ = &this_threads_shard().values;
+  return *known_;
 }
 
 counter_values snapshot() {
@@ -85,7 +74,7 @@ void reset_after_fork_in_child() noexcept {
   registry& all = the_registry();
   // The mutex may have been held by a thread that does not exist here: a new one, in place.
   new (&all.mutex) std::mutex;
-  shard& mine = this_thread();
+  shard& mine = this_threads_shard();
   for (auto& value : mine.values) value.store(0, std::memory_order_relaxed);
   mine.next = mine.previous = nullptr;
   all.living = &mine;

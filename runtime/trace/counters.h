@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -88,8 +89,32 @@ inline constexpr std::array<std::string_view, counter_count> counter_names = {
 
 using counter_values = std::array<std::uint64_t, counter_count>;
 
-// Adds to this thread's shard: no lock, no locked instruction. Shards are summed when somebody asks.
-void count(counter which, std::uint64_t amount = 1) noexcept;
+// What one thread has counted. Only that thread writes, so relaxed loads and stores do, without a locked
+// instruction; snapshot() wants a sum, not an order.
+using thread_values = std::array<std::atomic<std::uint64_t>, counter_count>;
+
+namespace detail {
+
+class this_thread {
+ public:
+  static thread_values& values() noexcept { return known_ != nullptr ? *known_ : make(); }
+
+ private:
+  static thread_values& make() noexcept;
+
+  // Null before the thread counts for the first time. Initial-exec: one instruction to read, where any other
+  // model takes a call, several times in every turn of a loop. glibc has room for as much in libraries that
+  // are loaded late.
+  [[gnu::tls_model("initial-exec")]] static constinit inline thread_local thread_values* known_ = nullptr;
+};
+
+}  // namespace detail
+
+// Adds to this thread's values, which are summed with the others' when somebody asks.
+inline void count(counter which, std::uint64_t amount = 1) noexcept {
+  std::atomic<std::uint64_t>& value = detail::this_thread::values()[static_cast<std::size_t>(which)];
+  value.store(value.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+}
 
 // The sums over every thread, living or ended, since the process started or was forked.
 counter_values snapshot();
