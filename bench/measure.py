@@ -80,9 +80,13 @@ class Bench:
             command = [self.python, str(PROGRAMS / f"{program}.py"), words[0], str(self.scale), *words[1:]]
             modules = {"PYTHONPATH": str(build_modules(self.python))}
             return sample_of("us", last_line(command, self.environment("stdlib") | modules))
-        if program == "echo_server":
+        if program in ("echo_server", "least_streams"):
             transport, connections, size, messages = words
             echo = Echo(transport, int(connections), int(size), int(messages))
+            if program == "least_streams":
+                modules = {"PYTHONPATH": str(build_modules(self.python))}
+                server = [self.python, str(PROGRAMS / f"{program}.py")]
+                return sample_of("us CPU", self.load(echo, server, self.environment("stdlib") | modules))
             with TemporaryDirectory() as folder:
                 server = [str(self.native / program), transport, str(Path(folder, "socket"))]
                 return sample_of("us CPU", self.load(echo, server, {}))

@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 from bench import report  # noqa: E402
 from bench.__main__ import arguments, chosen_arms, command_of, measure_row  # noqa: E402
 from bench.measure import Bench, Failed, Sample, last_line, sample_of  # noqa: E402
+from bench.native_programs import build  # noqa: E402
 from bench.results import Arm, Outcome  # noqa: E402
 from bench.rows import ROWS, Floor, Row  # noqa: E402
 
@@ -116,13 +117,13 @@ def test_a_row_is_measured_in_turns(tmp_path: Path) -> None:
     assert measured.arms["stdlib"].median > 0 and measured.arms["stdlib"].cpu_us > 0
 
 
-@pytest.mark.parametrize("program", ["loop", "least_tls"])
-def test_a_limit_in_an_extension_runs_every_scenario_whose_limit_it_is(tmp_path: Path, program: str) -> None:
-    """The least loop, and the ssl module's objects with nothing around them."""
+@pytest.mark.parametrize("program", ["loop", "least_tls", "least_streams"])
+def test_a_limit_in_an_extension_runs_every_scenario_whose_limit_it_is(program: str) -> None:
+    """The least loop, the least streams, and the ssl module's objects with nothing around them."""
     limits = {floor for row in ROWS for floor in row.floors if floor.command[0] == program}
     assert limits
     for floor in limits:
-        assert Bench(sys.executable, tmp_path, 0.01).run_floor(floor).value > 0
+        assert Bench(sys.executable, build(), 0.01).run_floor(floor).value > 0
 
 
 def test_cpu_of_worker_processes_counts() -> None:

@@ -90,6 +90,14 @@ bool run(const entry& each) {
   return returned != nullptr;
 }
 
+bool run_first(ring* self) {
+  const entry next = place(self, self->first++);
+  --self->size;
+  const bool ran = run(next);
+  let_go(next);
+  return ran;
+}
+
 // run_ready(): until stop() was called.
 PyObject* run_ready(PyObject* object, PyObject* /*none*/) {
   ring* const self = self_of(object);
@@ -99,11 +107,16 @@ PyObject* run_ready(PyObject* object, PyObject* /*none*/) {
       PyErr_SetString(PyExc_RuntimeError, "nothing is scheduled, and the least loop waits for nothing else");
       return nullptr;
     }
-    const entry next = place(self, self->first++);
-    --self->size;
-    const bool ran = run(next);
-    let_go(next);
-    if (!ran) return nullptr;
+    if (!run_first(self)) return nullptr;
+  }
+  Py_RETURN_NONE;
+}
+
+// run_pending(): until nothing is scheduled. What least_streams.cpp calls between two waits.
+PyObject* run_pending(PyObject* object, PyObject* /*none*/) {
+  ring* const self = self_of(object);
+  while (self->size > 0) {
+    if (!run_first(self)) return nullptr;
   }
   Py_RETURN_NONE;
 }
@@ -113,10 +126,11 @@ PyObject* stop(PyObject* object, PyObject* /*none*/) {
   Py_RETURN_NONE;
 }
 
-std::array<PyMethodDef, 4> methods{{
+std::array<PyMethodDef, 5> methods{{
     {"call_soon", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_soon)),
      METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"run_ready", &run_ready, METH_NOARGS, nullptr},
+    {"run_pending", &run_pending, METH_NOARGS, nullptr},
     {"stop", &stop, METH_NOARGS, nullptr},
     {},
 }};
