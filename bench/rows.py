@@ -172,6 +172,7 @@ def _loop() -> list[Row]:
         ("call_soon", "call_soon, a turn each", 3, _least_loop("call_soon")),
         ("call_soon_3_arguments", "call_soon with three arguments", 2.8, _least_loop("call_soon_3_arguments")),
         ("call_soon_burst", "call_soon, 1,000 a turn", None, _least_loop("call_soon_burst")),
+        ("create_task", "asyncio.create_task, 1,000 a turn", None, _least_loop("create_task")),
         ("call_later_cancel", "call_later + cancel, 50,000 pending", 4, (CALL,)),
         ("timers", "sleep of 20,000 tasks, each", None, (CALL,)),
         ("call_soon_threadsafe", "call_soon_threadsafe, burst", 2.2, (CALL,)),

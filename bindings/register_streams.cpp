@@ -3,7 +3,7 @@
 
 #include "bindings/module_state.h"
 #include "bindings/register.h"
-#include "bindings/types/coroutine_function.h"
+#include "bindings/types/function_like.h"
 #include "bindings/types/stream_coroutine.h"
 #include "bindings/types/stream_protocol.h"
 #include "bindings/types/stream_reader.h"
@@ -71,8 +71,8 @@ bool method_names::intern() {
 
 int state::traverse(visitproc visit, void* arg) const {
   for (const py::ref* each :
-       {&reader_base, &writer_base, &protocol_base, &coroutine, &coroutine_function, &reader, &writer,
-        &protocol, &stock_reader, &stock_writer, &incomplete_read_error, &limit_overrun_error}) {
+       {&reader_base, &writer_base, &protocol_base, &coroutine, &function_like, &reader, &writer, &protocol,
+        &stock_reader, &stock_writer, &incomplete_read_error, &limit_overrun_error}) {
     Py_VISIT(each->get());
   }
   return 0;
@@ -80,8 +80,8 @@ int state::traverse(visitproc visit, void* arg) const {
 
 void state::clear() {
   for (py::ref* each :
-       {&reader_base, &writer_base, &protocol_base, &coroutine, &coroutine_function, &reader, &writer,
-        &protocol, &stock_reader, &stock_writer, &incomplete_read_error, &limit_overrun_error}) {
+       {&reader_base, &writer_base, &protocol_base, &coroutine, &function_like, &reader, &writer, &protocol,
+        &stock_reader, &stock_writer, &incomplete_read_error, &limit_overrun_error}) {
     each->reset();
   }
 }
@@ -95,11 +95,11 @@ void register_streams(pybind11::module_& core) {
   types.writer_base = streams::make_writer_base(module);
   types.protocol_base = streams::make_protocol_base(module);
   types.coroutine = streams::make_coroutine_type(module);
-  types.coroutine_function = streams::make_coroutine_function_type(module);
+  types.function_like = streams::make_function_like_type(module);
   const std::pair<const char*, const py::ref*> all[] = {
-      {"StreamReaderBase", &types.reader_base},         {"StreamWriterBase", &types.writer_base},
-      {"StreamProtocolBase", &types.protocol_base},     {"StreamCoroutine", &types.coroutine},
-      {"CoroutineFunction", &types.coroutine_function},
+      {"StreamReaderBase", &types.reader_base},     {"StreamWriterBase", &types.writer_base},
+      {"StreamProtocolBase", &types.protocol_base}, {"StreamCoroutine", &types.coroutine},
+      {"FunctionLike", &types.function_like},
   };
   for (const auto& [name, type] : all) {
     if (!*type) throw pybind11::error_already_set();

@@ -91,6 +91,21 @@ async def call_soon_burst(meter):
 
 
 @scenario
+async def create_task(meter):
+    """Tasks whose coroutine ends at once, by asyncio.create_task(), by the thousand."""
+    size, rounds = 1_000, meter.n(100)
+
+    async def end_at_once():
+        pass
+
+    with meter(size * rounds):
+        for _ in range(rounds):
+            for _ in range(size):
+                asyncio.create_task(end_at_once())  # noqa: RUF006  # its step is queued, which keeps it
+            await asyncio.sleep(0)
+
+
+@scenario
 async def call_later_cancel(meter):
     """call_later() and cancel() while 50,000 timers are pending."""
     loop, count = asyncio.get_running_loop(), meter.n(100_000)
@@ -229,7 +244,7 @@ async def queue_ping_pong(meter):
 if __name__ == "__main__":
     main(
         table(
-            sleep_0, gather, call_soon, call_soon_3_arguments, call_soon_burst, call_later_cancel, timers,
+            sleep_0, gather, call_soon, call_soon_3_arguments, call_soon_burst, create_task, call_later_cancel, timers,
             call_soon_threadsafe, run_in_executor, subprocess_wait, pipe_1k, pipe_64k, queue_ping_pong,
         )
     )  # fmt: skip

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // LoopBase: the type itself, its fields, its life, and how asyncio's classes are made known to it.
 #include "bindings/types/loop.h"
+#include "bindings/types/create_task.h"
 
 #include <pybind11/pybind11.h>
 #include <structmember.h>
@@ -191,6 +192,14 @@ void register_loop(pybind11::module_& core) {
   core.def(
       "bind_asyncio", [module](const pybind11::kwargs& given) { loops::bind_asyncio(module, given); },
       "Makes asyncio's classes and triga._loop's helpers known to the native loop.");
+  core.def(
+      "make_create_task",
+      [module](const pybind11::object& events, const pybind11::object& stock) {
+        PyObject* const made = loops::make_create_task(module, events.ptr(), stock.ptr());
+        if (made == nullptr) throw pybind11::error_already_set();
+        return pybind11::reinterpret_steal<pybind11::object>(made);
+      },
+      "asyncio.create_task() of 3.14 and later, natively.");
   core.def(
       "set_native_loop",
       [module](const pybind11::object& loop_class) {

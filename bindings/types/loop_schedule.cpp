@@ -231,11 +231,20 @@ PyObject* stock_create_task(PyObject* self, PyObject* const* args, Py_ssize_t co
                              static_cast<std::size_t>(count + 1), names);
 }
 
+// Is this a keyword of a task? -1: an exception.
+int is_of_a_task(const state& types, PyObject* name) {
+  PyObject* const known = types.task_keywords.get();
+  for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(known); ++at) {
+    if (PyTuple_GET_ITEM(known, at) == name) return 1;  // a name in source code is interned
+  }
+  return PySequence_Contains(known, name);
+}
+
 // Are these the keywords of a task? Any other is for asyncio to refuse. -1: an exception.
 int are_of_a_task(const state& types, PyObject* names) {
   int good = 1;
   for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(names) && good > 0; ++at) {
-    good = PySequence_Contains(types.task_keywords.get(), PyTuple_GET_ITEM(names, at));
+    good = is_of_a_task(types, PyTuple_GET_ITEM(names, at));
   }
   return good;
 }

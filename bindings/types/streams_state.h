@@ -21,7 +21,7 @@ struct method_names {
 
 struct state {
   // The native halves of asyncio's classes, and of what their methods return.
-  py::ref reader_base, writer_base, protocol_base, coroutine, coroutine_function;
+  py::ref reader_base, writer_base, protocol_base, coroutine, function_like;
   // The whole classes, made by triga._loop.streams: an instance of exactly one of them has no overridden
   // method.
   py::ref reader, writer, protocol;

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
+import pickle
 import sys
+import types
 from typing import Any
 
 import pytest
+
+from triga import _core
 
 
 def test_create_task_takes_names_contexts_and_factories(loop: Any) -> None:
@@ -63,3 +68,59 @@ def test_an_eager_task_begins_at_once_where_create_task_takes_the_word(loop: Any
         assert begun == ["eager", "later"]
 
     loop.run_until_complete(main())
+
+
+def test_asyncio_create_task_is_the_function_that_programs_know(loop: Any, backend: str) -> None:
+    """Its looks, its errors, and whom it asks: the running loop, by whatever create_task() that has."""
+    native = backend == "triga" and sys.version_info >= (3, 14)
+    assert isinstance(asyncio.create_task, _core.FunctionLike if native else types.FunctionType)
+    assert asyncio.create_task is asyncio.tasks.create_task
+    assert inspect.isroutine(asyncio.create_task) and not inspect.iscoroutinefunction(asyncio.create_task)
+    assert next(iter(inspect.signature(asyncio.create_task).parameters)) == "coro"
+    assert asyncio.create_task.__module__ == "asyncio.tasks" and asyncio.create_task.__doc__
+    assert pickle.loads(pickle.dumps(asyncio.create_task)) is asyncio.create_task
+
+    async def nothing() -> int:
+        return 7
+
+    unused = nothing()
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        asyncio.create_task(unused)  # noqa: RUF006  # there is none
+    unused.close()
+
+    async def main() -> None:
+        asked: list[Any] = []
+
+        def create_task(coroutine: Any, **options: Any) -> Any:
+            asked.append(options)
+            return type(loop).create_task(loop, coroutine, **options)
+
+        assert await asyncio.create_task(nothing()) == 7
+        assert await asyncio.create_task(coro=nothing(), name="by keyword") == 7
+        context = contextvars.copy_context()
+        named = asyncio.create_task(nothing(), name="named", context=context)
+        assert (named.get_name(), await named) == ("named", 7)
+        loop.create_task = create_task
+        assert await asyncio.create_task(nothing(), context=context) == 7
+        del loop.create_task
+        assert [options["context"] for options in asked] == [context]
+        coroutine = nothing()
+        for arguments, options in ((), {}), ((coroutine, 1), {}), ((coroutine,), {"nmae": 1}):
+            with pytest.raises(TypeError):
+                asyncio.create_task(*arguments, **options)  # noqa: RUF006  # there is none
+        coroutine.close()
+
+    loop.run_until_complete(main())
+
+
+def test_a_task_of_debug_mode_says_where_it_was_created(loop: Any) -> None:
+    async def nothing() -> None:
+        pass
+
+    async def main() -> list[str]:
+        task: Any = asyncio.create_task(nothing())
+        await task
+        return [frame.name for frame in task._source_traceback]
+
+    loop.set_debug(True)
+    assert loop.run_until_complete(main())[-2:] == ["main", "create_task"]

@@ -34,6 +34,7 @@ PARTS: dict[Part, dict[str, str | tuple[str, ...]]] = {
         "concurrent.futures.process": "triga._processes.executor:patch_process_module",
     },
     "loop": {
+        "asyncio.tasks": "triga._loop.patch:patch_tasks",
         "asyncio.streams": "triga._loop.streams:patch",
         "asyncio.sslproto": "triga._loop.tls:patch",
         "asyncio.unix_events": "triga._loop.patch:patch_unix_events",

@@ -24,17 +24,17 @@ StockProtocol: Any = streams.StreamReaderProtocol
 class StreamReader(_core.StreamReaderBase, StockReader):  # type: ignore[misc]  # the last base: Any
     __doc__ = StockReader.__doc__
 
-    read = _core.CoroutineFunction(_core.StreamReaderBase.read, StockReader.read)
-    readline = _core.CoroutineFunction(_core.StreamReaderBase.readline, StockReader.readline)
-    readuntil = _core.CoroutineFunction(_core.StreamReaderBase.readuntil, StockReader.readuntil)
-    readexactly = _core.CoroutineFunction(_core.StreamReaderBase.readexactly, StockReader.readexactly)
+    read = _core.FunctionLike(_core.StreamReaderBase.read, StockReader.read)
+    readline = _core.FunctionLike(_core.StreamReaderBase.readline, StockReader.readline)
+    readuntil = _core.FunctionLike(_core.StreamReaderBase.readuntil, StockReader.readuntil)
+    readexactly = _core.FunctionLike(_core.StreamReaderBase.readexactly, StockReader.readexactly)
 
 
 class StreamWriter(_core.StreamWriterBase, StockWriter):  # type: ignore[misc]  # the last base: Any
     __doc__ = StockWriter.__doc__
 
-    drain = _core.CoroutineFunction(_core.StreamWriterBase.drain, StockWriter.drain)
-    wait_closed = _core.CoroutineFunction(_core.StreamWriterBase.wait_closed, StockWriter.wait_closed)
+    drain = _core.FunctionLike(_core.StreamWriterBase.drain, StockWriter.drain)
+    wait_closed = _core.FunctionLike(_core.StreamWriterBase.wait_closed, StockWriter.wait_closed)
 
 
 class StreamReaderProtocol(_core.StreamProtocolBase, StockProtocol):  # type: ignore[misc]  # the last base: Any

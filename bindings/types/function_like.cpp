@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "bindings/types/coroutine_function.h"
+#include "bindings/types/function_like.h"
 
 #include <structmember.h>
 
@@ -25,7 +25,7 @@ PyObject* function_call(PyObject* self, PyObject* const* args, std::size_t count
 PyObject* function_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   static const char* names[] = {"native", "like", nullptr};
   PyObject *native = nullptr, *like = nullptr;
-  if (PyArg_ParseTupleAndKeywords(args, keywords, "OO:CoroutineFunction", const_cast<char**>(names), &native,
+  if (PyArg_ParseTupleAndKeywords(args, keywords, "OO:FunctionLike", const_cast<char**>(names), &native,
                                   &like) == 0) {
     return nullptr;
   }
@@ -65,7 +65,7 @@ PyObject* function_get(PyObject* self, PyObject* instance, PyObject*) {
 
 // Everything but what makes it what it is comes from `like`.
 PyObject* function_getattro(PyObject* self, PyObject* name) {
-  static constexpr std::array<std::string_view, 4> own = {"__class__", "__get__", "__call__",
+  static constexpr std::array<std::string_view, 5> own = {"__class__", "__get__", "__call__", "__reduce__",
                                                           "__reduce_ex__"};
   const char* text = PyUnicode_AsUTF8(name);
   if (text == nullptr) return nullptr;
@@ -75,7 +75,21 @@ PyObject* function_getattro(PyObject* self, PyObject* name) {
   return PyObject_GetAttr(fields(self).like, name);
 }
 
+int function_setattro(PyObject* self, PyObject* name, PyObject* value) {
+  return PyObject_SetAttr(fields(self).like, name, value);
+}
+
+// Pickled by its name, as a function is.
+PyObject* function_reduce(PyObject* self, PyObject*) {
+  return PyObject_GetAttrString(fields(self).like, "__qualname__");
+}
+
 PyObject* function_repr(PyObject* self) { return PyObject_Repr(fields(self).like); }
+
+PyMethodDef function_methods[] = {
+    {"__reduce__", function_reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
 
 PyMemberDef function_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(function_object, call), READONLY, nullptr},
@@ -84,7 +98,7 @@ PyMemberDef function_members[] = {
 
 PyType_Slot function_slots[] = {
     {Py_tp_doc,
-     const_cast<char*>("CoroutineFunction(native, like): a native method that looks like an async def.")},
+     const_cast<char*>("FunctionLike(native, like): a native function that looks like one of Python's.")},
     {Py_tp_new, reinterpret_cast<void*>(function_new)},
     {Py_tp_dealloc, reinterpret_cast<void*>(function_dealloc)},
     {Py_tp_traverse, reinterpret_cast<void*>(function_traverse)},
@@ -92,13 +106,15 @@ PyType_Slot function_slots[] = {
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_descr_get, reinterpret_cast<void*>(function_get)},
     {Py_tp_getattro, reinterpret_cast<void*>(function_getattro)},
+    {Py_tp_setattro, reinterpret_cast<void*>(function_setattro)},
     {Py_tp_repr, reinterpret_cast<void*>(function_repr)},
+    {Py_tp_methods, function_methods},
     {Py_tp_members, function_members},
     {0, nullptr},
 };
 
 PyType_Spec function_spec = {
-    .name = "triga._core.CoroutineFunction",
+    .name = "triga._core.FunctionLike",
     .basicsize = sizeof(function_object),
     .itemsize = 0,
     .flags =
@@ -108,7 +124,7 @@ PyType_Spec function_spec = {
 
 }  // namespace
 
-py::ref make_coroutine_function_type(PyObject* core) {
+py::ref make_function_like_type(PyObject* core) {
   return py::ref::steal(PyType_FromModuleAndSpec(core, &function_spec, nullptr));
 }
 
