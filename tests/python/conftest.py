@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import multiprocessing.pool
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +21,12 @@ pytest_plugins = ["standard_arm"]
 # Who runs the tests in the background of a shell hands down an ignored SIGINT, also to every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """A thread that a test left asleep keeps the interpreter from ending: its stack is shown, and the run fails."""
+    faulthandler.dump_traceback_later(60, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture(params=["stdlib", "triga"])

@@ -62,14 +62,17 @@ def test_unordered_results_go_on_after_an_exception(pool: Any) -> None:
             next(results)
 
 
-def test_many_threads_may_take_unordered_results(pool: Any) -> None:
+def test_many_threads_may_take_unordered_results(pool: Any, backend: str) -> None:
+    if backend == "stdlib":
+        pytest.skip("the standard library wakes one of those that wait at the end, and the others sleep for ever")
     results = pool.imap_unordered(abs, range(5000))
     got: list[int] = []
-    takers = [threading.Thread(target=lambda: got.extend(results)) for _ in range(4)]
+    takers = [threading.Thread(target=lambda: got.extend(results), daemon=True) for _ in range(4)]
     for each in takers:
         each.start()
     for each in takers:
         each.join(30)
+    assert not any(each.is_alive() for each in takers)
     assert sorted(got) == list(range(5000))
 
 
