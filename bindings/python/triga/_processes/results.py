@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from multiprocessing import TimeoutError
 from multiprocessing import pool as stock
+from time import monotonic
 
 from triga import _core
 from triga._processes.crew import Crew
@@ -227,7 +228,8 @@ class IMapIterator(stock.IMapIterator):  # type: ignore[type-arg]
         self._pool = pool
         self._crew = crew
         self._task = function
-        self._index = 0
+        self._index = 0  # of the next result, counted as they are taken
+        self._index_lock = threading.Lock()  # several threads may take results
         self._local: dict[int, BaseException] = {}
         self._batch = _core.Batch(None, False, 0)
 
@@ -235,21 +237,29 @@ class IMapIterator(stock.IMapIterator):  # type: ignore[type-arg]
         self._local[index] = error
         self._crew.core.conclude(self._batch, index)
 
-    def _wait(self, timeout: float | None) -> bool:
-        return self._crew.wait(self._crew.core.wait_settled, self._batch, self._index, timeout)
+    def _wait(self, position: int, timeout: float | None) -> bool:
+        return self._crew.wait(self._crew.core.wait_settled, self._batch, position, timeout)
 
-    def _which(self) -> int:
-        return self._index
+    def _which(self, position: int) -> int:
+        return position
 
     def next(self, timeout: float | None = None) -> Any:
-        """The next result; TimeoutError if it does not come in time."""
-        if not self._wait(timeout):
-            raise TimeoutError
-        if self._index >= self._batch.expected():
-            self._pool = None
-            raise StopIteration
-        index = self._which()
-        self._index += 1
+        """The next result that no other thread has taken; TimeoutError if it does not come in time."""
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            position = self._index
+            if not self._wait(position, timeout):
+                raise TimeoutError
+            with self._index_lock:
+                if self._index == position:
+                    if position >= self._batch.expected():
+                        self._pool = None
+                        raise StopIteration
+                    self._index = position + 1
+                    break
+            if deadline is not None:
+                timeout = max(deadline - monotonic(), 0)
+        index = self._which(position)
         if index in self._local:
             raise self._local.pop(index)
         word, value, _usage = self._crew.core.take(self._batch, index)
@@ -263,10 +273,10 @@ class IMapIterator(stock.IMapIterator):  # type: ignore[type-arg]
 class IMapUnorderedIterator(IMapIterator):
     """What imap_unordered returns: results as they come."""
 
-    def _wait(self, timeout: float | None) -> bool:
-        return self._crew.wait(self._crew.core.wait_arrival, self._batch, self._index, timeout)
+    def _wait(self, position: int, timeout: float | None) -> bool:
+        return self._crew.wait(self._crew.core.wait_arrival, self._batch, position, timeout)
 
-    def _which(self) -> int:
-        index = self._batch.arrival(self._index)
+    def _which(self, position: int) -> int:
+        index = self._batch.arrival(position)
         assert index is not None
         return index
