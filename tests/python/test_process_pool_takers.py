@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ TAKERS = 4
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Any]:
-    with triga.installed(), multiprocessing.get_context("fork").Pool(3) as made:
+    with triga.installed(), multiprocessing.get_context("spawn").Pool(3) as made:
         yield made
         made.close()
         made.join()
@@ -62,16 +64,21 @@ def test_each_result_goes_to_one_of_the_threads_that_iterate(pool: Any, method: 
         assert sorted(taken) == list(range(60))
 
 
-def test_a_wait_for_a_result_that_another_thread_takes_keeps_its_time(pool: Any) -> None:
-    gate = multiprocessing.get_context("fork").Event()
-    with multiprocessing.get_context("fork").Pool(1, gate.wait) as waiting:  # it begins when the gate opens
-        results = waiting.imap(abs, [-5])
-        ended = in_threads(lambda: results.next(0.05))
-        assert all(isinstance(error, multiprocessing.TimeoutError) for error in ended)
-        gate.set()
-        ended = in_threads(lambda: results.next(30))
-        assert ended.count(5) == 1
-        assert sum(isinstance(error, StopIteration) for error in ended) == TAKERS - 1
+def wait_for(path: Path) -> int:
+    while not path.exists():
+        time.sleep(0.001)
+    return 5
+
+
+def test_a_wait_for_a_result_that_another_thread_takes_keeps_its_time(pool: Any, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    results = pool.imap(wait_for, [gate])
+    ended = in_threads(lambda: results.next(0.05))
+    assert all(isinstance(error, multiprocessing.TimeoutError) for error in ended)
+    gate.touch()
+    ended = in_threads(lambda: results.next(30))
+    assert ended.count(5) == 1
+    assert sum(isinstance(error, StopIteration) for error in ended) == TAKERS - 1
 
 
 def test_get_gives_the_same_to_every_thread(pool: Any) -> None:
