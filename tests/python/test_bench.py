@@ -123,7 +123,8 @@ def test_a_limit_in_an_extension_runs_every_scenario_whose_limit_it_is(program: 
     limits = {floor for row in ROWS for floor in row.floors if floor.command[0] == program}
     assert limits
     for floor in limits:
-        assert Bench(sys.executable, build(), 0.01).run_floor(floor).value > 0
+        sample = Bench(sys.executable, build(), 0.01).run_floor(floor)
+        assert sample.more["operations_per_second"] > 0  # so short a server may take no tick of its clock
 
 
 def test_cpu_of_worker_processes_counts() -> None:
