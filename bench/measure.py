@@ -80,15 +80,14 @@ class Bench:
             command = [self.python, str(PROGRAMS / f"{program}.py"), words[0], str(self.scale), *words[1:]]
             modules = {"PYTHONPATH": str(build_modules(self.python))}
             return sample_of("us", last_line(command, self.environment("stdlib") | modules))
-        if program in ("echo_server", "least_streams"):
-            transport, connections, size, messages = words
-            echo = Echo(transport, int(connections), int(size), int(messages))
-            if program == "least_streams":
-                modules = {"PYTHONPATH": str(build_modules(self.python))}
-                server = [self.python, str(PROGRAMS / f"{program}.py")]
-                return sample_of("us CPU", self.load(echo, server, self.environment("stdlib") | modules))
+        if program == "least_streams":
+            modules = {"PYTHONPATH": str(build_modules(self.python))}
+            server = [self.python, str(PROGRAMS / f"{program}.py")]
+            return sample_of("us CPU", self.load(echo_of(words), server, self.environment("stdlib") | modules))
+        if program == "echo_server":
+            echo = echo_of(words)
             with TemporaryDirectory() as folder:
-                server = [str(self.native / program), transport, str(Path(folder, "socket"))]
+                server = [str(self.native / program), echo.server, str(Path(folder, "socket"))]
                 return sample_of("us CPU", self.load(echo, server, {}))
         *fixed, count = words
         scaled = str(max(2, int(int(count) * self.scale)))
@@ -99,6 +98,12 @@ class Bench:
         scaled = replace(echo, messages=max(200, int(echo.messages * self.scale)))
         with started(server, environment) as (process, where):
             return last_line(load_command(self.native, scaled, where, process.pid), {})
+
+
+def echo_of(words: list[str]) -> Echo:
+    """The load of a limit: transport, connections, bytes a message and messages, as its row has them."""
+    transport, *numbers = words
+    return Echo(transport, *map(int, numbers))
 
 
 def load_command(native: Path, echo: Echo, where: str, pid: int) -> list[str]:

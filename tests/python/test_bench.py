@@ -117,14 +117,14 @@ def test_a_row_is_measured_in_turns(tmp_path: Path) -> None:
     assert measured.arms["stdlib"].median > 0 and measured.arms["stdlib"].cpu_us > 0
 
 
-@pytest.mark.parametrize("program", ["loop", "least_tls", "least_streams"])
-def test_a_limit_in_an_extension_runs_every_scenario_whose_limit_it_is(program: str) -> None:
+# A server's processor time is counted in ticks of 10 ms, so there have to be thousands of messages.
+@pytest.mark.parametrize(("program", "scale"), [("loop", 0.01), ("least_tls", 0.01), ("least_streams", 0.3)])
+def test_a_limit_in_an_extension_runs_every_scenario_whose_limit_it_is(program: str, scale: float) -> None:
     """The least loop, the least streams, and the ssl module's objects with nothing around them."""
     limits = {floor for row in ROWS for floor in row.floors if floor.command[0] == program}
     assert limits
     for floor in limits:
-        sample = Bench(sys.executable, build(), 0.01).run_floor(floor)
-        assert sample.more["operations_per_second"] > 0  # so short a server may take no tick of its clock
+        assert Bench(sys.executable, build(), scale).run_floor(floor).value > 0
 
 
 def test_cpu_of_worker_processes_counts() -> None:

@@ -85,7 +85,7 @@ def test_asyncio_create_task_is_the_function_that_programs_know(loop: Any, backe
 
     unused = nothing()
     with pytest.raises(RuntimeError, match="no running event loop"):
-        asyncio.create_task(unused)  # noqa: RUF006  # there is none
+        asyncio.create_task(unused)  # noqa: RUF006  # it raises: there is no task
     unused.close()
 
     async def main() -> None:
@@ -107,7 +107,7 @@ def test_asyncio_create_task_is_the_function_that_programs_know(loop: Any, backe
         coroutine = nothing()
         for arguments, options in ((), {}), ((coroutine, 1), {}), ((coroutine,), {"nmae": 1}):
             with pytest.raises(TypeError):
-                asyncio.create_task(*arguments, **options)  # noqa: RUF006  # there is none
+                asyncio.create_task(*arguments, **options)  # noqa: RUF006  # it raises: there is no task
         coroutine.close()
 
     loop.run_until_complete(main())

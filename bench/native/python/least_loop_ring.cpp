@@ -112,7 +112,7 @@ PyObject* run_ready(PyObject* object, PyObject* /*none*/) {
   Py_RETURN_NONE;
 }
 
-// run_pending(): until nothing is scheduled. What least_streams.cpp calls between two waits.
+// run_pending(): until nothing is scheduled. What least_streams_native.cpp calls between two waits.
 PyObject* run_pending(PyObject* object, PyObject* /*none*/) {
   ring* const self = self_of(object);
   while (self->size > 0) {

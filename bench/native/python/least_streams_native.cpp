@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The least that a coroutine can read from and write to a connection with: epoll, one recv(2) and one send(2)
-// a message, and an asyncio.Future for each read. There are no limits, no back-pressure, no errors that
-// anybody is told of, and what the kernel does not take ends the program. bench/programs/least_streams.py
-// makes a server of it, on the least loop.
+// The least that a coroutine can read from and write to a connection with: epoll, one recvmsg(2) and one
+// send(2) a message, and an asyncio.Future for each read. There are no limits, no back-pressure, no errors
+// that anybody is told of, and what the kernel does not take ends the program.
+// bench/programs/least_streams.py makes a server of it, on the least loop.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <netinet/in.h>
@@ -185,6 +185,8 @@ PyObject* serve(PyObject* module, PyObject* arguments) {
   if (type != nullptr && set_result != nullptr && watch(on.epoll, on.listener, &on) &&
       watch(on.epoll, STDIN_FILENO, nullptr)) {
     while (serve_once(on, set_result)) continue;
+  } else if (PyErr_Occurred() == nullptr) {
+    PyErr_SetFromErrno(PyExc_OSError);
   }
   close(on.epoll);
   Py_XDECREF(type);
