@@ -1,9 +1,9 @@
 """python -m bench.instructions: what an operation of a loop, echo or http row takes in instructions.
 
 Counted by valgrind's callgrind, which does not depend on the machine's mood: each row runs with few and with many
-operations, and the difference is divided by theirs. In the rows with a server only the server is counted. valgrind
-knows neither io_uring nor pidfds, so triga's arm has ``TRIGA=loop`` and makes a system call each turn that it does not
-make in earnest; system calls themselves are not counted.
+operations, and the difference is divided by theirs. In the rows with a server only the server is counted. A valgrind
+may know neither pidfds, so triga's arm has ``TRIGA=loop``, nor io_uring, and then triga's loop makes a system call each
+turn that it does not make in earnest; system calls themselves are not counted.
 """
 
 from __future__ import annotations
