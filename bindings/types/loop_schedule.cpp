@@ -263,8 +263,8 @@ py::ref task_keywords(PyObject* self, PyObject* const* values, PyObject* names) 
 PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   const loop_object& loop = fields(self);
   const state& types = core_of(self).types();
-  const bool plain = loop.closed == 0 && loop.debug == 0 && loop.fork_generation == fork_generation() &&
-                     count == 1 && (loop.task_factory == nullptr || loop.task_factory == Py_None);
+  const bool plain =
+      is_plain(self) && count == 1 && (loop.task_factory == nullptr || loop.task_factory == Py_None);
   const int known = !plain ? 0 : names == nullptr ? 1 : are_of_a_task(types, names);
   if (known < 0) return nullptr;
   if (known == 0) return stock_create_task(self, args, count, names);
