@@ -116,46 +116,48 @@ send_outcome stream::send_some(const void* data, std::size_t size) noexcept {
 }
 
 send_outcome stream::send_queued(std::size_t most) noexcept {
+  if (const auto piece = queue_.only_piece(); !piece.empty()) {
+    return send_some(piece.data(), std::min(piece.size(), most));
+  }
   std::array<iovec, pieces_per_send> pieces;
   const std::span<iovec> filled = queue_.gather(pieces, most);
-  if (filled.size() == 1) return send_some(filled[0].iov_base, filled[0].iov_len);
   msghdr message{};
   message.msg_iov = filled.data();
   message.msg_iovlen = filled.size();
   return outcome_of(::sendmsg(fd_, &message, MSG_NOSIGNAL));
 }
 
-void stream::flush(bool others) {
-  if (ended_) return;
-  if (queue_.empty()) {
-    if (!unheard_) return;
-    unheard_ = false;
-    check_low_water();
-    return finish_closing();
-  }
+std::optional<send_outcome> stream::send_share(bool others) noexcept {
+  if (ended_) return std::nullopt;
+  if (queue_.empty()) return unheard_ ? std::optional(send_outcome{}) : std::nullopt;
   const std::size_t share = share_left();
   const std::size_t most = others ? share : SIZE_MAX;
-  if (most == 0) return;
-  unheard_ = false;  // what follows tells of all
+  if (most == 0) return std::nullopt;
   const send_outcome sent = send_queued(most);
   sent_in_turn_ += static_cast<std::uint32_t>(std::min(sent.bytes, most_sent_per_turn));
+  if (sent.error == 0) queue_.consume(sent.bytes);
+  return sent;
+}
+
+void stream::tell(const send_outcome& sent) {
+  const bool drained_before = unheard_ && sent.bytes == 0 && queue_.empty();
+  unheard_ = false;  // what follows tells of all
   if (sent.error != 0) {
     queue_.clear();
     (void)watch(interest_ & ~std::uint32_t{EPOLLOUT});
     sink_.write_failed(sent.error);
     return;
   }
-  queue_.consume(sent.bytes);
   check_low_water();
-  if (queue_.empty() && !ended_) everything_sent();
+  if (!queue_.empty() || ended_) return;
+  if (!drained_before) everything_sent();
+  finish_closing();
 }
 
 void stream::everything_sent() {
   (void)watch(interest_ & ~std::uint32_t{EPOLLOUT});
   sink_.drained();
-  if (ended_) return;
-  if (!closing_ && half_closed_ && ::shutdown(fd_, SHUT_WR) != 0) sink_.half_close_failed(errno);
-  finish_closing();
+  if (!ended_ && !closing_ && half_closed_ && ::shutdown(fd_, SHUT_WR) != 0) sink_.half_close_failed(errno);
 }
 
 void stream::finish_closing() {
@@ -171,6 +173,7 @@ void stream::send_unheard() noexcept {
     unheard_ = true;
     queue_.consume(sent.bytes);
   }
+  if (unheard_ && half_closed_ && !closing_) (void)::shutdown(fd_, SHUT_WR);
 }
 
 int stream::watch_writable() {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "runtime/io/poller.h"
@@ -109,9 +110,20 @@ class stream {
   void enqueue(const void* data, std::size_t size, void* owner) { queue_.push(data, size, owner); }
   // Sends from the queue what the kernel takes of this turn's share, and tells the sink what came of it. With
   // no `others` who wait for the turn's end the share is whatever the kernel takes.
-  void flush(bool others = true);
-  // Sends from the queue what the kernel takes, however much, and tells nobody: flush() will, also if nothing
-  // is left by then. An error shows again at the next attempt.
+  void flush(bool others = true) {
+    if (const std::optional<send_outcome> sent = send_share(others)) tell(*sent);
+  }
+  // flush() in two steps, for an owner that has to prepare for what it is told, and mostly is told nothing.
+  // The first sends, and the second is due if that gave an outcome. It may be left out if has_to_tell() says
+  // so.
+  [[nodiscard]] std::optional<send_outcome> send_share(bool others = true) noexcept;
+  void tell(const send_outcome& sent);
+  [[nodiscard]] bool has_to_tell(const send_outcome& sent) const noexcept {
+    return sent.error != 0 || !queue_.empty() || writing_paused_ || closing_ || half_closed_ || unheard_ ||
+           watches_writing();
+  }
+  // Sends from the queue what the kernel takes, however much, and the FIN if one is to follow, and tells
+  // nobody: flush() will, also if nothing is left by then. An error shows again at the next attempt.
   void send_unheard() noexcept;
   // Was the queue left as it is because this turn's share was sent, not because the kernel is full? Then
   // flush() is to be called in the next turn.

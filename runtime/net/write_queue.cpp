@@ -12,55 +12,51 @@ constexpr std::size_t pieces_kept = 16;
 
 }  // namespace
 
-void write_queue::push(const void* data, std::size_t size, void* owner) {
-  if (size == 0) {
-    release_(owner);
-    return;
-  }
-  if (!contents_) contents_ = std::make_unique<contents>();
-  contents_->pieces.push_back({static_cast<const std::byte*>(data), size, owner});
-  contents_->bytes += size;
+void write_queue::push_behind(const piece& last) {
+  if (!rest_) rest_ = std::make_unique<pieces_behind>();
+  rest_->pieces.push_back(last);
+  rest_->bytes += last.size;
 }
 
 std::span<iovec> write_queue::gather(std::span<iovec> into, std::size_t most) const noexcept {
-  if (!contents_) return into.first(0);
-  const auto& [pieces, first, bytes] = *contents_;
   std::size_t count = 0;
-  for (; count < into.size() && first + count < pieces.size() && most > 0; ++count) {
-    const piece& each = pieces[first + count];
+  const auto add = [&](const piece& each) {
     const std::size_t size = std::min(each.size, most);
+    if (count == into.size() || size == 0) return false;
     // iovec is not const-correct; the kernel only reads here.
-    into[count] = {const_cast<std::byte*>(each.data), size};
+    into[count++] = {const_cast<std::byte*>(each.data), size};
     most -= size;
+    return true;
+  };
+  bool more = add(front_) && has_rest();
+  for (std::size_t at = more ? rest_->first : 0; more && at < rest_->pieces.size(); ++at) {
+    more = add(rest_->pieces[at]);
   }
   return into.first(count);
 }
 
-void write_queue::consume(std::size_t count) noexcept {
-  if (count == 0) return;
-  auto& [pieces, first, bytes] = *contents_;
-  bytes -= count;
+void write_queue::consume_some(std::size_t count) noexcept {
   while (count > 0) {
-    piece& front = pieces[first];
-    if (count < front.size) {
-      front.data += count;
-      front.size -= count;
-      break;
+    if (count < front_.size) {
+      front_.data += count;
+      front_.size -= count;
+      return;
     }
-    count -= front.size;
-    release_(front.owner);
-    ++first;
+    count -= front_.size;
+    release_front();
+    if (has_rest()) take_next_to_front();
   }
-  forget_sent_pieces();
 }
 
 // Amortized constant: the tail is moved only when at least as many pieces before it are gone.
-void write_queue::forget_sent_pieces() noexcept {
-  auto& [pieces, first, bytes] = *contents_;
+void write_queue::take_next_to_front() noexcept {
+  auto& [pieces, first, bytes] = *rest_;
+  front_ = pieces[first++];
+  bytes -= front_.size;
   if (first == pieces.size()) {
     first = 0;
     pieces.clear();
-    if (pieces.capacity() > pieces_kept) contents_.reset();
+    if (pieces.capacity() > pieces_kept) rest_.reset();
   } else if (first >= pieces_kept && first >= pieces.size() - first) {
     pieces.erase(pieces.begin(), pieces.begin() + static_cast<std::ptrdiff_t>(first));
     first = 0;
@@ -68,7 +64,8 @@ void write_queue::forget_sent_pieces() noexcept {
 }
 
 void write_queue::clear() noexcept {
-  const std::unique_ptr<contents> dropped = std::move(contents_);
+  const std::unique_ptr<pieces_behind> dropped = std::move(rest_);
+  if (!empty()) release_front();
   if (!dropped) return;
   for (std::size_t i = dropped->first; i < dropped->pieces.size(); ++i) release_(dropped->pieces[i].owner);
 }

@@ -118,5 +118,53 @@ TEST_F(StreamShare, AHalfCloseAfterAllHasLeftIsMadeOnce) {
   EXPECT_EQ(owner.told, (std::vector<std::string>{"pause", "resume"}));
 }
 
+TEST_F(StreamShare, AHalfCloseThatWaitedForTheShareIsMadeWhenAllLeavesNow) {
+  owner.write(std::string(2 * share, 'x'));
+  EXPECT_EQ(owner.connection.shut_down_writing(), 0);
+  owner.connection.send_unheard();
+  EXPECT_EQ(arrived(), 2 * share);
+  char byte = 0;
+  EXPECT_EQ(::recv(far.get(), &byte, 1, MSG_DONTWAIT), 0);
+  owner.connection.flush();
+  EXPECT_EQ(owner.told, (std::vector<std::string>{"pause", "resume"}));
+}
+
+TEST_F(StreamShare, NothingIsToBeToldOfAQueueThatLeftWithNobodyWaiting) {
+  auto* text = new std::string("some");
+  owner.connection.enqueue(text->data(), text->size(), text);
+  const std::optional<send_outcome> sent = owner.connection.send_share();
+  ASSERT_TRUE(sent);
+  EXPECT_EQ(sent->bytes, 4U);
+  EXPECT_FALSE(owner.connection.has_to_tell(*sent));
+  EXPECT_EQ(arrived(), 4U);
+}
+
+TEST_F(StreamShare, ThereIsMoreToTellOfAnErrorARestAndAnEnd) {
+  const send_outcome all{.bytes = 1, .error = 0};
+  EXPECT_FALSE(owner.connection.has_to_tell(all));
+  EXPECT_TRUE(owner.connection.has_to_tell({.bytes = 0, .error = EPIPE}));
+  owner.write(std::string(2 * share, 'x'));
+  EXPECT_TRUE(owner.connection.has_to_tell(all));
+  owner.connection.send_unheard();
+  EXPECT_TRUE(owner.connection.has_to_tell(all));  // of the queue's end
+  owner.connection.flush();
+  EXPECT_FALSE(owner.connection.has_to_tell(all));
+  EXPECT_EQ(owner.connection.shut_down_writing(), 0);
+  EXPECT_TRUE(owner.connection.has_to_tell(all));
+}
+
+TEST_F(StreamShare, AnErrorIsToldAsItWasMetAlsoAfterAWhile) {
+  auto* text = new std::string("some");
+  far.reset();
+  owner.connection.enqueue(text->data(), text->size(), text);
+  const std::optional<send_outcome> sent = owner.connection.send_share();
+  ASSERT_TRUE(sent);
+  ASSERT_NE(sent->error, 0);
+  EXPECT_EQ(owner.connection.queued_bytes(), 4U);
+  owner.connection.tell(*sent);
+  EXPECT_TRUE(owner.was_told("write " + std::to_string(sent->error)));
+  EXPECT_EQ(owner.connection.queued_bytes(), 0U);
+}
+
 }  // namespace
 }  // namespace triga::net::stream_tests
