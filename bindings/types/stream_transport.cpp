@@ -167,12 +167,12 @@ void transport::run_reader() {
     drop_read_context();
     read_context_ = std::move(own);
   }
-  if (!shares_read_context_) return in_context(read_context_, [this] { read_once(); });
   // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the reader may replace it
   const py::ref snapshot = read_context_;
+  if (!shares_read_context_) return in_context(snapshot.get(), [this] { read_once(); });
   py::ref entered = types_.contexts.enterable(snapshot.get());
   if (!entered) return report_escaped(held().loop.get());
-  in_context(entered, [this] { read_once(); });
+  in_context(entered.get(), [this] { read_once(); });
   const bool still = shares_read_context_ && read_context_.get() == snapshot.get();
   if (!types_.contexts.give_back(entered, snapshot.get()) && still) {
     drop_read_context();
@@ -217,11 +217,7 @@ void transport::flush() {
     return;
   }
   sends_next_turn_ = false;
-  const bool others = core_ == nullptr || !core_->loop().is_all_of_the_turn();
-  in_context(py::ref(write_context_), [this, others] {
-    stream_.flush(others);
-    if (PyErr_Occurred() == nullptr) (void)watch_writable();
-  });
+  send_queue(core_ == nullptr || !core_->loop().is_all_of_the_turn());
 }
 
 // What leaves a callback of asyncio's loop: SystemExit and KeyboardInterrupt stay set and end the turn, the

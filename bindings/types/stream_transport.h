@@ -267,8 +267,10 @@ class transport final : public net::stream_sink, public loop::ready_task {
   void report_escaped(PyObject* to_loop);
   void log_debug(const char* message);
   bool copy_context_into(py::ref& which);
+  bool choose_write_context();
+  void send_queue(bool others);
   template <class Step>
-  void in_context(const py::ref& which, Step step);
+  void in_context(PyObject* context, Step step);
   void run_reader();
   bool choose_read_context();
   void drop_read_context() noexcept;
@@ -279,7 +281,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   loops::core* core_ = nullptr;  // of the loop, until the transport has left it
   net::stream stream_;
   py::ref context_;                       // given at construction (3.15), else null
-  py::ref read_context_, write_context_;  // the first may be a snapshot that others share
+  py::ref read_context_, write_context_;  // each may be a snapshot that others share
   std::unique_ptr<seldom_held> seldom_;
   server_clients* clients_ = nullptr;  // those of the server, if it is one of them
   std::uint32_t place_among_clients_ = 0;
@@ -294,6 +296,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   bool gathers_ = false;          // the stream's queue is sent by send_gathered()
   bool awaits_turn_end_ = false;  // end_turn() will be called
   bool shares_read_context_ : 1 = false;
+  bool shares_write_context_ : 1 = false;
   bool last_read_was_large_ : 1 = false;
   bool peer_known_ : 1 = false;
   bool described_ : 1 = false;
@@ -306,16 +309,16 @@ class transport final : public net::stream_sink, public loop::ready_task {
 };
 
 // asyncio's handles run in the context that was current when they were made. Here the reader's is kept from
-// the moment reading started, the writer's from the write that had to wait.
+// the moment reading started, the writer's from the write that had to wait. One that is entered already, by
+// whoever made the call that leads here, cannot be entered again; the step must not be left out for that.
+// The caller holds the context; with null the step is made in the current one.
 template <class Step>
-void transport::in_context(const py::ref& which, Step step) {
-  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): step may replace it
-  const py::ref entered = which;
+void transport::in_context(PyObject* context, Step step) {
   const py::ref to_loop = held().loop;  // step may end the transport
-  if (PyContext_Enter(entered.get()) == 0) {
-    step();
-    PyContext_Exit(entered.get());
-  }
+  const bool enters = context != nullptr && PyContext_Enter(context) == 0;
+  if (!enters) PyErr_Clear();
+  step();
+  if (enters) PyContext_Exit(context);
   if (PyErr_Occurred() != nullptr) report_escaped(to_loop.get());
 }
 

@@ -100,7 +100,7 @@ void transport::release_view() {
 
 void transport::release_read_memory() {
   types_.reading.natively = false;
-  release_view();
+  if (types_.reading.view.obj != nullptr) release_view();
   types_.reading.exact.reset();
 }
 

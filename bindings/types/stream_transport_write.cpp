@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a transport writes: at once what the kernel takes, the rest from the stream's queue.
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "bindings/py/raised.h"
@@ -105,10 +106,10 @@ bool transport::may_gather(std::size_t size) const noexcept {
 // What was queued is left for the end of the turn, unless it has become too much.
 bool transport::gather() {
   if (!gathers_) {
-    if (!copy_context_into(write_context_)) return false;
+    if (!choose_write_context()) return false;
     gathers_ = true;
     if (!std::exchange(awaits_turn_end_, true)) core_->loop().post_to_turn_end(*this);
-    settle_keeping();
+    if (!kept_) settle_keeping();
   }
   trace::count(trace::counter::writes_gathered);
   const std::size_t queued = stream_.queued_bytes();
@@ -118,14 +119,39 @@ bool transport::gather() {
 bool transport::send_gathered() {
   if (!std::exchange(gathers_, false)) return true;
   const py::ref alive = py::ref::borrow(self());
-  // A flush() that is still to come needs it as well.
-  const py::ref context = sends_next_turn_ ? write_context_ : std::exchange(write_context_, py::ref());
-  in_context(context, [this] {
-    stream_.flush();
-    if (PyErr_Occurred() == nullptr) (void)watch_writable();
-  });
+  send_queue(true);
   settle_keeping();
   return PyErr_Occurred() == nullptr;
+}
+
+// A writer's context is a snapshot that others may share and nobody enters, as those of call_soon() are.
+bool transport::choose_write_context() {
+  write_context_.reset();
+  if (!context_ && core_ != nullptr) write_context_ = core_->handles().contexts.snapshot();
+  shares_write_context_ = static_cast<bool>(write_context_);
+  return shares_write_context_ || copy_context_into(write_context_);
+}
+
+// Who is told of what was sent is told in the context of the write. Mostly nobody is, and then none is made.
+void transport::send_queue(bool others) {
+  const std::optional<net::send_outcome> sent = stream_.send_share(others);
+  const bool tells = sent ? stream_.has_to_tell(*sent) || find(&seldom_held::empty_waiter) != nullptr
+                          : stream_.queued_bytes() != 0;
+  if (tells) {
+    if (shares_write_context_) {
+      shares_write_context_ = false;
+      write_context_ = py::ref::steal(PyContext_Copy(write_context_.get()));
+      if (!write_context_) PyErr_Clear();  // no memory: told in the current one
+    }
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): who is told may write, and so replace it
+    const py::ref entered = write_context_;
+    in_context(entered.get(), [this, &sent] {
+      if (sent) stream_.tell(*sent);
+      if (PyErr_Occurred() == nullptr) (void)watch_writable();
+    });
+  }
+  // A flush() that is still to come needs it as well.
+  if (stream_.queued_bytes() == 0) write_context_.reset();
 }
 
 // With what ends the turn put aside: the data must leave all the same.
@@ -133,8 +159,11 @@ void transport::end_turn() {
   const py::ref alive = py::ref::borrow(self());
   awaits_turn_end_ = false;
   py::ref before = py::take_raised();
-  (void)send_gathered();
-  settle_keeping();
+  if (gathers_) {
+    (void)send_gathered();
+  } else {
+    settle_keeping();
+  }
   if (before) py::raise_again(std::move(before));
 }
 
@@ -176,7 +205,7 @@ bool transport::queue_rest(PyObject* data, const void* start, std::size_t size) 
 bool transport::watch_writable() {
   if (stream_.queued_bytes() == 0) return true;
   if (!stream_.watches_writing()) {
-    if (!sends_next_turn_ && !copy_context_into(write_context_)) return false;
+    if (!sends_next_turn_ && !choose_write_context()) return false;
     if (stream_.waits_for_its_share()) send_next_turn();
   }
   if (const int error = stream_.watch_writable(); error != 0) {

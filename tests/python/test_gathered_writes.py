@@ -156,6 +156,82 @@ def test_an_error_ends_the_connection_in_the_context_of_the_write(run: Any) -> N
     run(main)
 
 
+class Answering(Recorder):
+    """Answers each read with more than is gathered of one connection."""
+
+    def data_received(self, data: bytes) -> None:
+        for number in range(5):
+            self.transport.write(b"%d" % number * 8_000)
+
+
+async def many_read_at_once() -> list[tuple[Any, Answering, socket.socket]]:
+    """Connections that are all read in one turn."""
+    pairs = [await connected(Answering) for _ in range(MANY)]
+    for _, _, far in pairs:
+        far.send(b"question")
+    return pairs
+
+
+def test_more_than_is_gathered_leaves_while_its_connection_is_read(run: Any) -> None:
+    async def main() -> None:
+        pairs = await many_read_at_once()
+        for transport, protocol, far in pairs:
+            assert await drain(far, 40_000) == b"".join(b"%d" % number * 8_000 for number in range(5))
+            transport.close()
+            assert await protocol.lost is None
+            far.close()
+
+    run(main)
+
+
+def test_an_error_meanwhile_ends_the_connection_and_is_not_reported(run: Any) -> None:
+    async def main() -> None:
+        pairs = await many_read_at_once()
+        for _, _, far in pairs:
+            far.close()
+        for _, protocol, _ in pairs:
+            assert isinstance(await protocol.lost, BrokenPipeError)
+
+    run(main)
+
+
+def test_flow_control_of_gathered_writes_is_in_the_context_of_the_write(run: Any) -> None:
+    variable = contextvars.ContextVar("variable", default="none")
+
+    class Paused(Recorder):
+        def pause_writing(self) -> None:
+            self.told.append(f"pause in {variable.get()}")
+            variable.set("a pause's")
+
+        def resume_writing(self) -> None:
+            self.told.append(f"resume in {variable.get()}")
+
+    async def main() -> None:
+        transport, protocol, far = await connected(Paused)
+        small_buffers(transport.get_extra_info("socket"), far)
+        transport.set_write_buffer_limits(high=10_000)
+
+        def write() -> None:
+            variable.set("the write's")
+            for _ in range(4):
+                transport.write(bytes(9_000))
+
+        await in_a_busy_turn(write)
+        assert await drain(far, 36_000) == bytes(36_000)
+        assert variable.get() == "none"
+        transport.close()
+        await protocol.lost
+        told = [each for each in protocol.told if " in " in each]
+        # From 3.15 on a connection has a context of its own, on asyncio too.
+        if sys.version_info < (3, 15):
+            assert told[0] == "pause in the write's"
+            assert told[1].startswith("resume in ")
+            assert told[1] != "resume in none"
+        far.close()
+
+    run(main)
+
+
 @pytest.mark.parametrize("ends", [SystemExit, KeyboardInterrupt])
 def test_what_ends_the_loop_does_not_keep_data_back(loop: Any, ends: type[BaseException]) -> None:
     transport, _, far = loop.run_until_complete(connected())

@@ -279,7 +279,7 @@ def test_an_idle_transport_is_small(backend: str) -> None:
     async def main() -> None:
         connection = await Connection.make(look)
         assert isinstance(asyncio.get_running_loop(), triga._core.LoopBase)
-        assert sys.getsizeof(connection.transport) <= 272
+        assert sys.getsizeof(connection.transport) <= 296
         await connection.say(b"x")
         assert not [each for each in gc.get_referents(connection.transport) if type(each) is dict]
         await connection.close()
