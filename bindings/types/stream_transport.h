@@ -268,6 +268,7 @@ class transport final : public net::stream_sink, public loop::ready_task {
   void log_debug(const char* message);
   bool copy_context_into(py::ref& which);
   bool choose_write_context();
+  void drop_write_context() noexcept;
   void send_queue(bool others);
   template <class Step>
   void in_context(PyObject* context, Step step);

@@ -126,7 +126,7 @@ bool transport::send_gathered() {
 
 // A writer's context is a snapshot that others may share and nobody enters, as those of call_soon() are.
 bool transport::choose_write_context() {
-  write_context_.reset();
+  drop_write_context();
   if (!context_ && core_ != nullptr) write_context_ = core_->handles().contexts.snapshot();
   shares_write_context_ = static_cast<bool>(write_context_);
   return shares_write_context_ || copy_context_into(write_context_);
@@ -150,8 +150,13 @@ void transport::send_queue(bool others) {
       if (PyErr_Occurred() == nullptr) (void)watch_writable();
     });
   }
-  // A flush() that is still to come needs it as well.
-  if (stream_.queued_bytes() == 0) write_context_.reset();
+  // What is queued needs it for a flush() that is still to come.
+  if (stream_.queued_bytes() == 0) drop_write_context();
+}
+
+void transport::drop_write_context() noexcept {
+  shares_write_context_ = false;
+  write_context_.reset();
 }
 
 // With what ends the turn put aside: the data must leave all the same.
@@ -205,7 +210,7 @@ bool transport::queue_rest(PyObject* data, const void* start, std::size_t size) 
 bool transport::watch_writable() {
   if (stream_.queued_bytes() == 0) return true;
   if (!stream_.watches_writing()) {
-    if (!sends_next_turn_ && !choose_write_context()) return false;
+    if ((!sends_next_turn_ || !write_context_) && !choose_write_context()) return false;
     if (stream_.waits_for_its_share()) send_next_turn();
   }
   if (const int error = stream_.watch_writable(); error != 0) {

@@ -7,6 +7,7 @@ on triga's: neither the peer nor the protocol may be told less than there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import threading
@@ -159,6 +160,45 @@ def test_a_write_that_is_gathered_after_all_has_left(run: Any) -> None:
         for _ in range(4):
             await asyncio.sleep(0)
         assert all_there(far) == MUCH + b"and more"
+        assert protocol.told.count("pause") == protocol.told.count("resume")
+        transport.close()
+        await protocol.lost
+        far.close()
+
+    run(main)
+
+
+def test_a_rest_is_queued_while_a_turn_is_awaited_for_nothing(run: Any) -> None:
+    """All has left by the time the next turn was to send it, and then there is a rest of something else."""
+
+    async def main() -> None:
+        transport, protocol, far = await with_room()
+        loop = asyncio.get_running_loop()
+        far.setblocking(False)
+
+        def write_before_the_rest_is_sent() -> None:
+            transport.get_extra_info("peername")  # all of it leaves
+            for _ in range(2):
+                transport.write(b"gathered")
+                transport.get_extra_info("peername")
+            # Not gathered, and more than the kernel has room for.
+            transport.write(bytes(20 * len(MUCH)))
+
+        def write() -> None:
+            loop.call_soon(write_before_the_rest_is_sent)
+            transport.write(MUCH)
+            for _ in range(8):
+                loop.call_soon(lambda: None)
+
+        for each in (write, *[lambda: None] * 8):
+            loop.call_soon(each)
+        size = 0
+        while size < 21 * len(MUCH) + 16:
+            await asyncio.sleep(0)
+            with contextlib.suppress(BlockingIOError):
+                size += len(far.recv(2**22))
+        assert size == 21 * len(MUCH) + 16
+        await asyncio.sleep(0)
         assert protocol.told.count("pause") == protocol.told.count("resume")
         transport.close()
         await protocol.lost
