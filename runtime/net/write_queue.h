@@ -16,8 +16,7 @@ namespace triga::net {
 // through the release function when the last byte of the piece was sent, or when the queue is cleared or
 // destroyed. The release function must not call back into the queue.
 //
-// The first piece lies in the queue itself: mostly there is no other, as an answer is one write. Memory of
-// the queue's own that was made between the pieces, and stayed, also kept the allocator from joining theirs.
+// The first piece lies in the queue itself: mostly there is no other, as an answer is one write.
 class write_queue {
  public:
   using release_function = void (*)(void* owner) noexcept;
